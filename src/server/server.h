@@ -1,0 +1,35 @@
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What the options of `gotunnel server` come to. Strings belong to the
+ * caller and outlive server_run(). */
+struct server_config {
+	const char *addr_host;	/* of --addr; NULL: every address */
+	uint16_t addr_port;	/* 0: the kernel picks one, which is printed */
+	uint16_t start_port, end_port;
+	const char *bind_host;	/* of public listeners; NULL: every address */
+	const char *public_host; /* the name visitors use, or NULL */
+	bool tls;
+	const char *tls_cert, *tls_key;
+	bool plaintext;		/* also accept plaintext */
+	const char *token;	/* set by hand (wiped by the caller after), or NULL */
+	const char *token_source; /* "--token", the file's path, "GOTUNNEL_TOKEN"; or NULL */
+	const char *state_dir;	/* resolved, never NULL */
+	uint64_t hold_ms;
+	unsigned workers;
+	unsigned max_conns;	/* 0: from the descriptor limit */
+	unsigned max_conns_per_address;
+	unsigned max_unauthenticated;
+	uint64_t drain_ms;
+	bool quiet;
+	const char *program_version;
+};
+
+/* Runs until a signal or a fatal error. Returns the exit code of cli.md: 0,
+ * 1, 3, 7, or 128 + n after a second signal; every error has been reported. */
+int server_run(const struct server_config *config);
+
+#endif
