@@ -1,0 +1,36 @@
+#ifndef NET_SYS_H
+#define NET_SYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* What differs between systems, in small functions. Results are 0 or a
+ * descriptor, or -errno. Every descriptor is non-blocking and close-on-exec. */
+
+int sys_socket(int family);
+int sys_accept(int fd, struct sockaddr_storage *peer);
+
+/* Binds and listens. `probe` fails with -EADDRINUSE when anybody listens
+ * there, also on the other wildcard family. IPv6 sockets are IPV6_V6ONLY=0
+ * when `dual`. */
+int sys_listen(const struct sockaddr *addr, int backlog, bool dual);
+
+void sys_nodelay(int fd);
+/* Keepalive and TCP_USER_TIMEOUT for a control connection. */
+void sys_keepalive(int fd, unsigned dead_ms);
+/* TCP_NOTSENT_LOWAT: how much unsent data the kernel takes. */
+void sys_notsent_lowat(int fd, unsigned bytes);
+/* SO_LINGER{1,0}: close() sends RST. */
+void sys_linger_reset(int fd, bool on);
+/* SO_ERROR as -errno, 0 when there is none. */
+int sys_error(int fd);
+/* Bytes the kernel still has to send (SIOCOUTQ), 0 when unknown. */
+size_t sys_unsent(int fd);
+bool sys_is_self_connected(int fd);
+uint16_t sys_local_port(int fd);
+/* The soft limit of open files, raised to the hard one first. */
+unsigned sys_file_limit(void);
+
+#endif
