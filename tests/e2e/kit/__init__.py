@@ -1,0 +1,54 @@
+"""What the end-to-end tests stand on: processes, origins, streams, frames.
+
+Environment:
+    GOTUNNEL_BIN         the executable (default: build/gotunnel)
+    GOTUNNEL_SANITIZED   1: built with sanitizers; time limits times five
+    GOTUNNEL_E2E_DIRECT  1: a stand-in relay in Python instead of the tunnel, to
+                         prove the tests of the data path themselves
+    CI                   true: a missing tool fails a test instead of skipping it
+"""
+import os
+import pathlib
+import shutil
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+BIN = os.environ.get("GOTUNNEL_BIN", str(ROOT / "build" / "gotunnel"))
+SANITIZED = os.environ.get("GOTUNNEL_SANITIZED", "") not in ("", "0")
+DIRECT = os.environ.get("GOTUNNEL_E2E_DIRECT", "") not in ("", "0")
+SCALE = 5 if SANITIZED else 1
+
+
+def limit(seconds):
+    """A time limit: generous already, longer where everything is slow."""
+    return seconds * SCALE
+
+
+def missing(what):
+    """What the test needs is not on this machine."""
+    if os.environ.get("CI", "") not in ("", "0", "false"):
+        pytest.fail(f"{what} is missing", pytrace=False)
+    pytest.skip(f"{what} is missing")
+
+
+def need(tool, *folders):
+    """The path of a program, also looked for in folders that PATH lacks."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", *folders])
+    found = shutil.which(tool, path=path)
+    if not found:
+        missing(tool)
+    return found
+
+
+def until(condition, seconds=10, what="a condition"):
+    """Waits for a condition; its first true value."""
+    end = time.monotonic() + limit(seconds)
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            pytest.fail(f"{what} did not come within {limit(seconds)} s")
+        time.sleep(0.01)

@@ -1,0 +1,149 @@
+"""Services behind the tunnel: a thread a connection, each a plain function."""
+import queue
+import socket
+import threading
+
+import pytest
+
+from . import limit
+from .stream import Checker, receive, reset, send_counters
+
+
+class Origin:
+    """Listens on loopback and gives every connection to `handler(sock)`.
+
+    What handlers return is kept in order in `results`; what they raise is
+    kept in `errors`. A connection is closed when its handler is done.
+    """
+
+    def __init__(self, handler, host="127.0.0.1", port=0, backlog=1024):
+        self.handler = handler
+        self.results = queue.Queue()
+        self.errors = []
+        self.accepted = 0
+        self.open = set()
+        self.lock = threading.Lock()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.socket(family, socket.SOCK_STREAM)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((host, port))
+        self.listener.listen(backlog)
+        self.port = self.listener.getsockname()[1]
+        self.host = host
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            with self.lock:
+                self.accepted += 1
+                self.open.add(sock)
+            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
+
+    def serve(self, sock):
+        sock.settimeout(limit(60))
+        try:
+            self.results.put(self.handler(sock))
+        except Exception as error:      # reported by check(), in the test's thread
+            self.errors.append(error)
+            self.results.put(error)
+        finally:
+            with self.lock:
+                self.open.discard(sock)
+            sock.close()
+
+    def result(self, seconds=30):
+        """What the next handler that ends returns."""
+        try:
+            value = self.results.get(timeout=limit(seconds))
+        except queue.Empty:
+            pytest.fail(f"no connection of the origin ended within {limit(seconds)} s")
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def close(self):
+        """Stops listening; connections that are still open are reset."""
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.listener.close()
+        with self.lock:
+            left = list(self.open)
+        for sock in left:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+def echo(sock):
+    """Sends back what comes, to the end."""
+    total = 0
+    while True:
+        try:
+            data = sock.recv(65536)
+        except ConnectionResetError:
+            return total
+        if not data:
+            return total
+        sock.sendall(data)
+        total += len(data)
+
+
+def source(seed, length):
+    """Sends a stream of counters, then closes."""
+    def handler(sock):
+        send_counters(sock, seed, length)
+    return handler
+
+
+def sink(seed):
+    """Takes a stream of counters; the result is (checker, how it ended)."""
+    def handler(sock):
+        checker = Checker(seed)
+        return checker, receive(sock, checker)
+    return handler
+
+
+def banner(text):
+    """Speaks first, then echoes."""
+    def handler(sock):
+        sock.sendall(text)
+        return echo(sock)
+    return handler
+
+
+def resetting(sock):
+    """RST as soon as the connection is there."""
+    reset(sock)
+
+
+class BlackHole:
+    """A listener whose queue is full: the kernel drops every further SYN."""
+
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(0)
+        self.port = self.listener.getsockname()[1]
+        self.held = []
+        while True:
+            s = socket.socket()
+            s.settimeout(0.5)
+            self.held.append(s)
+            try:
+                s.connect(("127.0.0.1", self.port))
+            except socket.timeout:
+                return
+            if len(self.held) > 64:
+                raise RuntimeError("the listen queue does not fill up")
+
+    def close(self):
+        for s in self.held:
+            s.close()
+        self.listener.close()
