@@ -56,23 +56,29 @@ def serve(rig):
         raise errors[0]
 
 
+def way_to(rig, service, **given):
+    """A way to a service: .host and .port, through a tunnel or the stand-in."""
+    if DIRECT:
+        return rig.keep(relay.Relay((service.host, service.port)))
+    if isinstance(service, origin.Origin):
+        service.expect_probe()
+    client = rig.tunnel(f"127.0.0.1:{service.port}", **given)
+    if isinstance(service, origin.Origin):
+        service.await_probe()
+    return client
+
+
 @pytest.fixture(params=["encrypted", "plaintext"])
 def path(request, rig):
-    """path(origin) is a way to an origin: .host and .port, through a tunnel."""
+    """path(service) is a way to a service."""
     def make(service, **given):
-        if DIRECT:
-            return rig.keep(relay.Relay((service.host, service.port)))
         if request.param == "plaintext":
             given.setdefault("plaintext", True)
-        return rig.tunnel(f"127.0.0.1:{service.port}", **given)
+        return way_to(rig, service, **given)
     return make
 
 
 @pytest.fixture
 def one_path(rig):
     """Like path, encrypted only: where the transport makes no difference."""
-    def make(service, **given):
-        if DIRECT:
-            return rig.keep(relay.Relay((service.host, service.port)))
-        return rig.tunnel(f"127.0.0.1:{service.port}", **given)
-    return make
+    return lambda service, **given: way_to(rig, service, **given)

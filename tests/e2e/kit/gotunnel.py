@@ -3,11 +3,11 @@ import os
 import re
 import secrets
 import socket
-import time
+import subprocess
 
 import pytest
 
-from . import BIN, limit, ports
+from . import BIN, ports
 from .proc import Proc
 from .terminal import OnTerminal
 
@@ -132,9 +132,9 @@ class Rig:
         self.procs.append(proc)
         return proc
 
-    def run(self, *argv, env=None, cwd=None, seconds=10, **more):
+    def run(self, *argv, path=BIN, env=None, cwd=None, seconds=10, **more):
         """A gotunnel command that ends by itself: the process, with `code`."""
-        proc = self.add(Proc([BIN, *map(str, argv)], env=env or self.env(), cwd=cwd or self.folder,
+        proc = self.add(Proc([path, *map(str, argv)], env=env or self.env(), cwd=cwd or self.folder,
                              **more))
         proc.code = proc.wait_exit(seconds)
         return proc
@@ -157,7 +157,7 @@ class Rig:
         return server.ready() if wait else server
 
     def client(self, server, local, state="client-state", terminal=None, env=None, cwd=None,
-               wait=True, more=(), host=None, **given):
+               wait=True, more=(), host=None, stdin=subprocess.DEVNULL, **given):
         """A client of a server (or of ("host", port)); `local` is a port or HOST:PORT."""
         if isinstance(server, tuple):
             name, control = server
@@ -170,14 +170,14 @@ class Rig:
         argv = [BIN, "client", "--server", f"{name}:{control}", "--local", str(local),
                 "--state-dir", str(self.folder / state), *options(given), *map(str, more)]
         client = self.start(Client, TerminalClient, argv, terminal, env, cwd,
-                            f"client:{str(local).rsplit(':')[-1]}")
+                            f"client:{str(local).rsplit(':')[-1]}", stdin=stdin)
         return client.forwarding() if wait else client
 
-    def start(self, plain, on_terminal, argv, terminal, env, cwd, name):
+    def start(self, plain, on_terminal, argv, terminal, env, cwd, name, stdin=subprocess.DEVNULL):
         more = dict(env=env or self.env(), cwd=cwd or self.folder, name=name)
         if terminal is not None:
             return self.add(on_terminal(argv, **terminal, **more))
-        return self.add(plain(argv, **more))
+        return self.add(plain(argv, stdin=stdin, **more))
 
     def tunnel(self, local, **given):
         """Server and client; the client, with host and port of the public side."""
@@ -202,10 +202,3 @@ class Rig:
     def dump(self):
         return "\n".join(p.dump() for p in self.procs)
 
-
-def exit_after(seconds, proc):
-    """Asserts that a process ends within so many seconds; its exit code."""
-    start = time.monotonic()
-    code = proc.wait_exit(seconds)
-    assert time.monotonic() - start <= limit(seconds)
-    return code

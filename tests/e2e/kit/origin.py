@@ -21,6 +21,8 @@ class Origin:
         self.results = queue.Queue()
         self.errors = []
         self.accepted = 0
+        self.probes = 0                 # connections to come that are the client's first dial
+        self.probed = threading.Event()
         self.open = set()
         self.lock = threading.Lock()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -39,9 +41,31 @@ class Origin:
             except OSError:
                 return
             with self.lock:
-                self.accepted += 1
+                is_probe = self.probes > 0
+                self.probes -= is_probe
+                self.accepted += not is_probe
                 self.open.add(sock)
-            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
+            run = self.take_probe if is_probe else self.serve
+            threading.Thread(target=run, args=(sock,), daemon=True).start()
+
+    def expect_probe(self):
+        """The client dials once at its start: that connection is no visitor's."""
+        self.probes = 1
+
+    def take_probe(self, sock):
+        sock.settimeout(limit(60))
+        try:
+            sock.recv(1)
+        except OSError:
+            pass
+        with self.lock:
+            self.open.discard(sock)
+        sock.close()
+        self.probed.set()
+
+    def await_probe(self):
+        if not self.probed.wait(limit(10)):
+            pytest.fail("the client did not dial its target at the start, or kept the connection")
 
     def serve(self, sock):
         sock.settimeout(limit(60))

@@ -1,0 +1,185 @@
+"""Other protocols on the control port: closed soon, one line in the log, nothing left open."""
+import os
+import random
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+
+from kit import limit, need, until, wire
+from kit.origin import echo
+from kit.stream import connect, read_exactly, reset
+
+HTTP = (b"GET / HTTP/1.1\r\nHost: server:9000\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n")
+SEED = random.Random(7)
+
+
+def noise(size):
+    """Random bytes that are neither TLS, nor ours, nor HTTP by their first byte."""
+    return bytes([0x80 | SEED.randrange(128)]) + SEED.randbytes(size - 1)
+
+
+STRANGERS = {
+    "HTTP": HTTP,
+    "HTTP half a line": b"POST /api",
+    "SSH": b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n",
+    "SMTP": b"EHLO example.com\r\n",
+    "lower case": b"quit\r\n",
+    "plaintext HELLO": wire.frame("HELLO", 0, wire.hello(bytes(32))),
+    "plaintext DATA": wire.frame("DATA", 1, bytes(1000)),
+    "64 random bytes": noise(64),
+    "4 KiB of random bytes": noise(4096),
+    "64 KiB of random bytes": noise(65536),
+    "zero": b"\0",
+    "a TLS record of 16 KiB": b"\x16\x03\x01\x40\x00" + noise(16384),
+    "a TLS head alone that lies": b"\x16\x03\x01\xff\xff",
+    "TLS and then noise": b"\x16\x03\x01\x00\x40" + noise(64),
+    "TLS 1.0 ClientHello of nothing": b"\x16\x03\x01\x00\x04\x01\x00\x00\x00",
+}
+
+
+@pytest.fixture
+def server(rig):
+    return rig.server()
+
+
+def is_quiet(server, before):
+    until(lambda: server.descriptors() == before, 5, f"{before} descriptors")
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_stranger_is_closed_soon(rig, server, name):
+    before, since = server.descriptors(), len(server.err.text)
+    with connect(server.host, server.control) as s:
+        started = time.monotonic()
+        try:
+            s.sendall(STRANGERS[name])
+        except ConnectionError:
+            pass
+        s.settimeout(limit(3))
+        try:
+            while s.recv(65536):
+                pass
+        except ConnectionError:
+            pass
+        assert time.monotonic() - started < limit(1.5)
+    is_quiet(server, before)
+    until(lambda: server.err.text[since:].count("\n") >= 1, 5, "a line in the log")
+    said = server.err.text[since:].splitlines()
+    assert len(said) == 1 and "127.0.0.1" in said[0], said
+
+
+@pytest.mark.parametrize("plaintext", [None, True])
+def test_http_gets_one_fixed_answer(rig, plaintext):
+    server = rig.server(plaintext=plaintext)
+    with connect(server.host, server.control) as s:
+        s.sendall(HTTP)
+        answer = b""
+        try:
+            while data := s.recv(4096):
+                answer += data
+        except ConnectionError:
+            pass
+    head, body = answer.split(b"\r\n\r\n", 1)
+    assert head.split(b"\r\n")[0].startswith(b"HTTP/1.0 400")
+    assert b"gotunnel control port; use: gotunnel client --server HOST:PORT" in body
+
+
+def test_curl_shows_the_answer(server):
+    """How people look whether the server is up."""
+    done = subprocess.run([need("curl"), "--silent", "--show-error", "--noproxy", "*",
+                           f"http://{server.host}:{server.control}/"], capture_output=True,
+                          timeout=limit(10))
+    assert done.returncode == 0, done.stderr
+    assert b"gotunnel control port" in done.stdout
+
+
+def test_silent_strangers_are_closed_by_the_deadline(server):
+    """5 s from accept to login, with and without a begun handshake."""
+    before = server.descriptors()
+    socks = [connect(server.host, server.control) for _ in range(6)]
+    for s in socks[:3]:
+        s.sendall(b"\x16\x03\x01\x02\x00\x01")
+    started = time.monotonic()
+    for s in socks:
+        s.settimeout(limit(10))
+        try:
+            assert s.recv(1) in (b"", b"\x15")
+        except ConnectionError:
+            pass
+        assert 3 < time.monotonic() - started < limit(7)
+        s.close()
+    is_quiet(server, before)
+
+
+def tls(server):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["gotunnel/1"])
+    return context.wrap_socket(connect(server.host, server.control))
+
+
+@pytest.mark.parametrize("data", [
+    wire.frame("DATA", 1, b"x"), wire.frame("AUTH", 0, bytes(32)), noise(100), HTTP,
+    wire.frame("HELLO", 0, b"", length=0xFFFFFFFF), wire.frame("HELLO", 0, b"", length=4097),
+], ids=["DATA", "AUTH", "noise", "HTTP", "4 GiB HELLO", "4097"])
+def test_stranger_inside_tls(server, data):
+    before = server.descriptors()
+    with tls(server) as s:
+        assert s.version() == "TLSv1.3" and s.selected_alpn_protocol() == "gotunnel/1"
+        started = time.monotonic()
+        s.sendall(data)
+        s.settimeout(limit(3))
+        try:
+            while s.recv(4096):
+                pass
+        except (ConnectionError, ssl.SSLError):
+            pass
+        assert time.monotonic() - started < limit(1.5)
+    is_quiet(server, before)
+
+
+def test_old_tls_is_refused(server):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with connect(server.host, server.control) as s:
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            context.wrap_socket(s)
+
+
+def test_hanging_up_at_each_byte_of_a_handshake(rig, server):
+    """FIN or RST after every 7th byte of a real ClientHello: nothing stays open."""
+    before = server.descriptors()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing).do_handshake()
+    hello = outgoing.read()
+    for cut in range(0, len(hello) + 1, 7):
+        for end in (socket.socket.close, reset):
+            s = connect(server.host, server.control)
+            s.sendall(hello[:cut])
+            end(s)
+    is_quiet(server, before)
+
+
+def test_200_strangers_leave_the_tunnel_alone(rig, serve, server):
+    client = rig.client(server, f"127.0.0.1:{serve(echo).port}")
+    with connect("127.0.0.1", client.port) as visitor:
+        before, memory = server.descriptors(), server.rss()
+        for number in range(200):
+            with connect(server.host, server.control) as s:
+                try:
+                    s.sendall(os.urandom(SEED.randrange(1, 3000)) or HTTP)
+                except ConnectionError:
+                    pass
+            if number % 20 == 0:
+                visitor.sendall(b"x")
+                assert read_exactly(visitor, 1) == b"x"
+        until(lambda: server.descriptors() <= before, 10, "the descriptors from before")
+        assert server.rss() - memory < (8 << 20) * (8 if limit(1) > 1 else 1)
+    assert "Session lost" not in client.err.text

@@ -1,0 +1,293 @@
+"""A client that breaks the protocol: its session ends with the code, others do not notice."""
+import os
+import struct
+import threading
+import time
+
+import pytest
+
+from kit import limit, until, wire
+from kit.origin import echo
+from kit.stream import connect, ending, read_exactly
+from kit.wire import RawClient, frame
+
+
+class Bystander:
+    """Another client's tunnel, with an echo going through it all the time."""
+
+    def __init__(self, rig, serve, server):
+        self.server = server
+        self.client = rig.client(server, f"127.0.0.1:{serve(echo).port}", name="bystander:1",
+                                 state="bystander", plaintext=True)
+        self.sock = connect("127.0.0.1", self.client.port)
+        self.count, self.stop, self.error = 0, False, None
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        try:
+            while not self.stop:
+                data = os.urandom(1024)
+                self.sock.sendall(data)
+                assert read_exactly(self.sock, 1024) == data
+                self.count += 1
+                time.sleep(0.01)
+        except Exception as error:
+            self.error = error
+
+    def check(self):
+        """Echoes still go through, over the same connections."""
+        before = self.count
+        until(lambda: self.error or self.count >= before + 3, what="an echo of the bystander")
+        assert self.error is None
+        assert "Session lost" not in self.client.err.text
+
+    def close(self):
+        self.stop = True
+        self.thread.join()
+        self.sock.close()
+        assert self.error is None
+
+
+@pytest.fixture
+def server(rig):
+    return rig.server(plaintext=True)
+
+
+@pytest.fixture
+def bystander(rig, serve, server):
+    one = Bystander(rig, serve, server)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def raw(server):
+    """raw() is a new connection to the server."""
+    opened = []
+
+    def make(**given):
+        opened.append(RawClient(server, given.pop("token", server.token()), **given))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+def first_frames():
+    for name, number in wire.TYPES.items():
+        if name != "HELLO":
+            yield pytest.param(frame(number, 0, bytes(40)), id=name)
+    yield pytest.param(frame(0x7f, 0, b"?"), id="unknown type")
+    yield pytest.param(frame(0x11, 1, bytes(40)), id="DATA on a stream")
+    yield pytest.param(frame("HELLO", 5, bytes(100)), id="HELLO on a stream")
+    yield pytest.param(frame("HELLO", 0, b""), id="empty HELLO")
+    yield pytest.param(frame("HELLO", 0, bytes(200)), id="HELLO of zeros")
+    for length in (0xFFFFFFFF, 1 << 31, (1 << 24) - 1, 4097):
+        yield pytest.param(frame("HELLO", 0, bytes(64), length=length), id=f"HELLO of {length}")
+
+
+@pytest.mark.parametrize("data", first_frames())
+def test_first_frame_that_is_no_hello(raw, bystander, data):
+    """Closed at once and without a word, by the head alone: the announced bytes never come."""
+    one = raw()
+    one.sock.sendall(data)
+    assert one.ended(1) is None
+    bystander.check()
+
+
+def test_other_versions(raw, bystander):
+    """A first byte that is no version is a stranger's; later the version is named."""
+    one = raw()
+    one.sock.sendall(frame("HELLO", 0, wire.hello(one.spake.message), version=2))
+    assert one.ended(1) is None
+    one = raw().greet()
+    one.send("AUTH", 0, one.proof, version=2)
+    assert one.ended(1) == wire.VERSION
+    bystander.check()
+
+
+@pytest.mark.parametrize("data", [
+    frame("HELLO", 0, wire.hello(bytes(32))), frame("BIND", 0, wire.bind()),
+    frame("RESUME", 0, bytes(53)), frame("HEARTBEAT", 0, bytes(9)), frame(0x7f),
+    frame("CREDIT", 0, bytes(16)), frame("AUTH", 0, bytes(31)), frame("AUTH", 0, bytes(33)),
+], ids=["HELLO again", "BIND", "RESUME", "HEARTBEAT", "unknown", "CREDIT", "short AUTH",
+        "long AUTH"])
+def test_nothing_but_auth_after_hello(raw, bystander, data):
+    one = raw().greet()
+    one.sock.sendall(data)
+    assert one.ended(1) in (wire.AUTH_FAILED, None)
+    bystander.check()
+
+
+def test_auth_twice(raw, bystander):
+    one = raw().login()
+    one.send("AUTH", 0, one.proof)
+    assert one.ended() == wire.PROTOCOL
+    bystander.check()
+
+
+def test_good_session_of_the_raw_client(raw, bystander):
+    """The instrument itself: it logs in, binds, and carries a visitor's bytes."""
+    one = raw().login()
+    port = one.bind()
+    with connect("127.0.0.1", port) as visitor:
+        visitor.sendall(b"question")
+        stream = one.stream()
+        assert one.expect("DATA")[1:] == (stream, b"question")
+        one.send("DATA", stream, b"answer")
+        assert read_exactly(visitor, 6) == b"answer"
+        one.send("CLOSE", stream, struct.pack(">Q", 6))
+        assert ending(visitor)[0] == "FIN"
+    bystander.check()
+
+
+def after_login():
+    """(name, what to send with a live stream `s` and what came before, the code)"""
+    q = struct.Struct(">Q").pack
+    qq = struct.Struct(">QQ").pack
+    reset = struct.Struct(">HQ").pack
+    yield "HELLO", lambda s: frame("HELLO", 0, wire.hello(bytes(32))), wire.PROTOCOL
+    yield "HELLO_ACK from a client", lambda s: frame("HELLO_ACK", 0, bytes(56)), wire.PROTOCOL
+    yield "BIND_OK from a client", lambda s: frame("BIND_OK", 0, bytes(8)), wire.PROTOCOL
+    yield "OPEN from a client", lambda s: frame("OPEN", s + 1, wire.open_()), wire.PROTOCOL
+    yield "DATA, never opened", lambda s: frame("DATA", s + 1, b"x"), wire.PROTOCOL
+    yield "DATA on stream 0", lambda s: frame("DATA", 0, b"x"), wire.PROTOCOL
+    yield "CLOSE, never opened", lambda s: frame("CLOSE", s + 1, q(0)), wire.PROTOCOL
+    yield "RESET, never opened", lambda s: frame("RESET", s + 9, reset(21, 0)), wire.PROTOCOL
+    yield "CREDIT, never opened", lambda s: frame("CREDIT", s + 1, qq(1 << 20, 0)), wire.PROTOCOL
+    yield "DATA too long", lambda s: frame("DATA", s, b"", length=wire.MAX_FRAME + 1), wire.PROTOCOL
+    yield "DATA of 4 GiB", lambda s: frame("DATA", s, b"", length=0xFFFFFFFF), wire.PROTOCOL
+    yield "BIND of 4097", lambda s: frame("BIND", 0, b"", length=4097), wire.PROTOCOL
+    yield "short CLOSE", lambda s: frame("CLOSE", s, bytes(7)), wire.PROTOCOL
+    yield "long CLOSE", lambda s: frame("CLOSE", s, bytes(9)), wire.PROTOCOL
+    yield "CLOSE beyond the end", lambda s: frame("CLOSE", s, q(1)), wire.PROTOCOL
+    yield "DATA after CLOSE", (lambda s: frame("CLOSE", s, q(0)) + frame("DATA", s, b"x")), \
+        wire.PROTOCOL
+    yield "CLOSE twice", lambda s: frame("CLOSE", s, q(0)) * 2, wire.PROTOCOL
+    yield "RESET with a wrong end", lambda s: frame("RESET", s, reset(21, 77)), wire.PROTOCOL
+    yield "DATA beyond the credit", (lambda s: frame("DATA", s, bytes(wire.CREDIT)) * 80), \
+        wire.FLOW_CONTROL
+    yield "consumed beyond sent", lambda s: frame("CREDIT", s, qq(1 << 20, 1 << 19)), \
+        wire.FLOW_CONTROL
+    yield "consumed above limit", lambda s: frame("CREDIT", s, qq(0, 1)), wire.PROTOCOL
+    yield "STATE", lambda s: frame("STATE", 0, bytes(21)), wire.PROTOCOL
+    yield "version 2", lambda s: frame("HEARTBEAT", 0, bytes(9), version=2), wire.VERSION
+    yield "HEARTBEAT on a stream", lambda s: frame("HEARTBEAT", s, bytes(9)), wire.PROTOCOL
+    yield "ACK of bytes never sent", lambda s: frame("ACK", 0, q(1 << 40)), wire.PROTOCOL
+    yield "BIND of id 0", lambda s: frame("BIND", 0, wire.bind(bind_id=0)), wire.PROTOCOL
+    yield "BIND of an unknown kind", lambda s: frame("BIND", 0, wire.bind(2, kind=99)), \
+        wire.PROTOCOL
+
+
+@pytest.mark.parametrize("make, code", [pytest.param(make, code, id=name)
+                                        for name, make, code in after_login()])
+def test_broken_rule_ends_that_session_only(raw, server, bystander, make, code):
+    """The visitor gets RST, the server writes one line, the bystander notices nothing."""
+    one = raw().login()
+    port = one.bind()
+    since = len(server.err.text)
+    with connect("127.0.0.1", port) as visitor:
+        visitor.sendall(b"x")           # nobody reads the visitor's side of the stream
+        stream = one.stream()
+        try:
+            one.sock.sendall(make(stream))
+        except ConnectionError:
+            pass                        # already refused by a frame in the middle
+        assert one.ended() == code
+        assert ending(visitor)[0] == "RST"
+    bystander.check()
+    said = server.err.text[since:].splitlines()
+    assert 1 <= len([line for line in said if "raw:1" in line]) <= 3, said
+
+
+def test_frames_of_unknown_types_are_skipped(raw, bystander):
+    one = raw().login()
+    one.sock.sendall(frame(0x7f, 0, bytes(5000)) + frame(0x70, 9, b"") + frame("ACK", 0, bytes(8)))
+    assert one.bind() > 0
+    bystander.check()
+
+
+def test_repeated_and_lower_credit_changes_nothing(raw, bystander):
+    one = raw().login()
+    with connect("127.0.0.1", one.bind()) as visitor:
+        stream = one.stream()
+        for value in (0, 1, 1 << 18, (1 << 63) - 1, (1 << 64) - 1, 5, 0):
+            one.send("CREDIT", stream, struct.pack(">QQ", value, 0))
+        visitor.sendall(b"still open")
+        assert one.expect("DATA")[2] == b"still open"
+    bystander.check()
+
+
+@pytest.mark.parametrize("port", [22, 1, 65535])
+def test_ports_outside_the_range_are_refused(raw, server, port):
+    one = raw().login()
+    one.send("BIND", 0, wire.bind(port=port))
+    _, _, payload = one.expect("BIND_ERR")
+    assert struct.unpack(">IH", payload[:6]) == (1, wire.PORT_RANGE)
+
+
+def test_wrong_secret_and_unknown_key_look_the_same(raw, server):
+    """The same bytes after the HELLO_ACK, whatever was wrong."""
+    answers = []
+    for key, token in (("default", "wrong"), ("nobody", "wrong"), ("nobody", server.token()),
+                       ("dev", "dev-token")):
+        one = raw(token=token).greet(key_id=key)
+        one.send("AUTH", 0, one.proof)
+        name, _, payload = one.read()
+        answers.append((name, payload))
+        assert one.ended() is None
+    assert answers[0][0] == "AUTH_ERR" and len(set(answers)) == 1
+
+
+def test_a_client_that_never_logs_in_is_closed_in_time(raw):
+    """5 s for the whole login, however it dawdles."""
+    silent, dawdling, half = raw(), raw(), raw().greet()
+    started = time.monotonic()
+    data = frame("HELLO", 0, wire.hello(dawdling.spake.message))
+
+    def dawdle():
+        try:
+            for byte in data:
+                dawdling.sock.sendall(bytes([byte]))
+                time.sleep(0.1)
+        except OSError:
+            pass
+
+    thread = threading.Thread(target=dawdle)
+    thread.start()
+    for one in (silent, dawdling, half):
+        assert one.ended(10) in (None, wire.AUTH_FAILED)
+        assert 3 < time.monotonic() - started < limit(7)
+    thread.join()
+
+
+def test_heartbeats_whose_answers_are_not_read(raw, server, bystander):
+    """The server stops reading before its queue grows."""
+    one = raw().login()
+    one.sock.settimeout(limit(2))
+    before = server.rss()
+    burst = frame("HEARTBEAT", 0, bytes(9)) * 10000
+    sent = 0
+    try:
+        while sent < 400:
+            one.sock.sendall(burst)
+            sent += 1
+    except OSError:
+        pass
+    assert sent < 400, "the server read 76 MB of heartbeats that it could not answer"
+    bystander.check()
+    assert server.rss() - before < (16 << 20) * (4 if limit(1) > 1 else 1)
+
+
+def test_a_silent_session_is_heard_and_kept(raw):
+    """Heartbeats are asked and answered while nothing else happens."""
+    one = raw().login()
+    one.bind()
+    one.send("HEARTBEAT", 0, struct.pack(">QB", 0x1122334455667788, 0))
+    while True:
+        name, _, payload = one.read()
+        if name == "HEARTBEAT" and payload[8] == 1:
+            break
+    assert payload == struct.pack(">QB", 0x1122334455667788, 1)

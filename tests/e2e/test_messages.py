@@ -1,0 +1,277 @@
+"""The last words of a command: exit code, text and hint, word by word."""
+import json
+import os
+import pwd
+import re
+import shutil
+import socket
+
+import pytest
+
+from kit import BIN, missing, ports, until
+from kit.gotunnel import other_address
+from kit.origin import BlackHole, Origin, echo
+from kit.proc import Proc
+
+NEVER = "nosuch.invalid"            # RFC 6761: this name does not exist
+
+
+def last_words(proc, text, hint=None, command="client"):
+    """The end of stderr is exactly the text and its hint."""
+    wanted = [f"gotunnel {command}: {text}"] + ([f"  {hint}"] if hint else [])
+    assert proc.err.lines()[-len(wanted):] == wanted
+
+
+def client(rig, server, *more, env=None, seconds=20, **given):
+    """A client that has to fail, tried once; the process, with its exit code."""
+    given.setdefault("retries", 1)
+    one = rig.client(server, "127.0.0.1:1", wait=False, more=more,
+                     env=rig.env(**env) if env else None, **given)
+    one.code = one.wait_exit(seconds)
+    return one
+
+
+def test_local_is_missing(rig):
+    one = rig.run("client")
+    assert one.code == 2
+    last_words(one, "--local is missing", "try: gotunnel client --local localhost:3000")
+
+
+def test_certificate_is_not_there(rig):
+    one = rig.run("server", "--addr", f":{ports.one()}", "--tls", "--state-dir", rig.folder / "s")
+    assert one.code == 3
+    last_words(one, "--tls-cert certs/server-cert.pem: No such file or directory",
+               "try: gotunnel gencert --host NAME, or leave out --tls "
+               "(the tunnel is encrypted anyway)", "server")
+
+
+def test_unreadable_certificate(rig):
+    (rig.folder / "cert").write_text("no certificate\n")
+    (rig.folder / "key").write_text("no key\n")
+    one = rig.run("server", "--addr", f":{ports.one()}", "--tls", "--tls-cert", "cert",
+                  "--tls-key", "key", "--state-dir", rig.folder / "s")
+    assert one.code == 3
+    assert re.match(r"gotunnel server: --tls-cert cert: ", one.err.lines()[0])
+
+
+def test_server_wants_encryption(rig):
+    server = rig.server()
+    one = client(rig, server, plaintext=True)
+    assert one.code == 3
+    last_words(one, f"127.0.0.1:{server.control} wants encryption", "leave out --plaintext")
+
+
+@pytest.mark.parametrize("source", ["GOTUNNEL_TOKEN", "GOTUNNEL_CLIENT_TOKEN",
+                                    "GOTUNNEL_TOKEN_FILE", "--token", "--token-file"])
+def test_wrong_token_says_where_it_came_from(rig, source):
+    server = rig.server()
+    wrong = rig.write_secret("wrong", "not-the-token")
+    given, env, origin = {"token_file": None}, {}, source
+    if source == "--token":
+        given = {"token": "not-the-token"}
+    elif source == "--token-file":
+        given, origin = {"token_file": wrong}, wrong
+    elif source == "GOTUNNEL_TOKEN_FILE":
+        env, origin = {source: wrong}, wrong
+    else:
+        env = {source: "not-the-token"}
+    one = client(rig, server, env=env, **given)
+    assert one.code == 4
+    last_words(one, f"127.0.0.1:{server.control}: the token does not match the server's",
+               f"it came from {origin}; compare it with the server's token file")
+
+
+def test_no_token_from_another_machine(rig):
+    """dev-token is for loopback; this machine's other address is none."""
+    address = other_address() or missing("an address that is not loopback")
+    server = rig.server(addr="0.0.0.0", token_file=None)
+    one = client(rig, (address, server.control))
+    assert one.code == 4
+    last_words(one, "no token given, and dev-token works only on the server's own machine "
+               "(a container's published port does not count)",
+               "try: --token-file FILE or GOTUNNEL_TOKEN")
+
+
+def test_nothing_listens(rig):
+    port = ports.one()
+    one = client(rig, ("localhost", port), no_reconnect=True, retries=None)
+    assert one.code == 5
+    words, hint = one.err.lines()[-2:]
+    assert re.fullmatch(rf"gotunnel client: localhost \((127\.0\.0\.1|::1)\) port {port}: "
+                        "Connection refused", words)
+    assert hint == "  nothing listens there; is gotunnel server running?"
+
+
+def test_default_server(rig):
+    if not ports.is_free(9000):
+        missing("the free port 9000")
+    one = rig.run("client", "--local", "1", "--no-reconnect", "--state-dir", rig.folder / "s")
+    assert one.code == 5
+    words, hint = one.err.lines()[-2:]
+    assert re.fullmatch(r"gotunnel client: localhost \((127\.0\.0\.1|::1)\) port 9000: "
+                        "Connection refused", words)
+    assert hint == "  no --server given, so localhost:9000 was tried"
+
+
+def test_no_answer(rig):
+    hole = rig.keep(BlackHole())
+    one = client(rig, ("127.0.0.1", hole.port), no_reconnect=True, retries=None, seconds=20)
+    assert one.code == 5
+    words, hint = one.err.lines()[-2:]
+    assert re.fullmatch(r"gotunnel client: 127\.0\.0\.1( \(127\.0\.0\.1\))? "
+                        rf"port {hole.port}: no answer in 10s", words)
+    assert hint == (f"  a firewall or security group drops it: open {hole.port}/tcp on the server")
+
+
+def test_unknown_name(rig):
+    try:
+        socket.getaddrinfo(NEVER, 1)
+    except socket.gaierror as error:
+        if error.errno != socket.EAI_NONAME:
+            missing("a name server")
+    one = client(rig, (NEVER, 9000), no_reconnect=True, retries=None)
+    assert one.code == 5
+    assert f"gotunnel client: {NEVER}: Name or service not known" in one.err.lines()
+
+
+def speak_first(sock):
+    sock.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+    sock.recv(1000)
+
+
+def answer_http(sock):
+    sock.recv(1000)
+    sock.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+
+@pytest.mark.parametrize("handler", [speak_first, answer_http, echo])
+@pytest.mark.parametrize("mode", [None, True])
+def test_answers_but_not_as_a_server(rig, handler, mode):
+    service = rig.keep(Origin(handler))
+    one = client(rig, ("127.0.0.1", service.port), no_reconnect=True, retries=None,
+                 plaintext=mode)
+    assert one.code == 5
+    last_words(one, f"127.0.0.1:{service.port} answers, but not as a gotunnel server",
+               "use the control port (default 9000), not a public one")
+
+
+def test_address_in_use(rig):
+    port = ports.one()
+    with socket.create_server(("0.0.0.0", port)):
+        one = rig.run("server", "--addr", f":{port}", "--state-dir", rig.folder / "s")
+    assert one.code == 7
+    last_words(one, f"cannot listen on :{port}: Address already in use",
+               f"ss -ltnp 'sport = :{port}' shows who; or --addr :{port + 1}", "server")
+
+
+def test_a_second_server_on_the_same_port(rig):
+    """The server's own listener must not share its port with another server's."""
+    server = rig.server()
+    one = rig.run("server", "--addr", f"127.0.0.1:{server.control}", "--state-dir",
+                  rig.folder / "other")
+    assert one.code == 7
+    assert f"cannot listen on 127.0.0.1:{server.control}: Address already in use" in one.err.text
+    assert server.alive
+
+
+def test_public_port_in_use(rig, serve):
+    server = rig.server()
+    rig.client(server, f"127.0.0.1:{serve(echo).port}", remote_port=server.first + 3)
+    one = client(rig, server, state="other", remote_port=server.first + 3)
+    assert one.code == 7
+    last_words(one, f"port {server.first + 3} is in use on 127.0.0.1",
+               "another --remote-port, or none for a free one")
+
+
+@pytest.mark.parametrize("port", [443, 65535])
+def test_public_port_outside_the_range(rig, port):
+    server = rig.server()
+    one = client(rig, server, remote_port=port)
+    assert one.code == 7
+    last_words(one, f"port {port} is outside the server's range {server.first}-{server.last}")
+
+
+def test_no_free_public_port(rig, serve):
+    server = rig.server(count=1)
+    rig.client(server, f"127.0.0.1:{serve(echo).port}")
+    one = client(rig, server, state="other")
+    assert one.code == 7
+    last_words(one, f"no free public port in {server.first}-{server.last}", "server: --end-port N")
+
+
+def test_permission_denied(rig):
+    with open("/proc/sys/net/ipv4/ip_unprivileged_port_start") as f:
+        if int(f.read()) <= 443:
+            missing("a port that an ordinary user may not listen on")
+    if os.geteuid() != 0:
+        one = rig.run("server", "--addr", ":443", "--state-dir", rig.folder / "s")
+        path = BIN
+    else:
+        one, path = as_nobody(rig)
+    assert one.code == 1
+    last_words(one, "cannot listen on :443: Permission denied",
+               f"setcap cap_net_bind_service=+ep {path}", "server")
+
+
+def as_nobody(rig):
+    nobody = pwd.getpwnam("nobody")
+    folder = f"/tmp/gotunnel-nobody-{os.getpid()}"
+    os.mkdir(folder, 0o755)
+    try:
+        path = shutil.copy(BIN, folder)
+        one = rig.add(Proc([path, "server", "--addr", ":443", "--state-dir", folder],
+                           env=rig.env(), cwd=folder, user=nobody.pw_uid, group=nobody.pw_gid,
+                           extra_groups=[]))
+        one.code = one.wait_exit()
+        return one, path
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("argv, words", [
+    (["client", "--local", "localhost:99999"], "--local"),
+    (["client", "--local", "localhost:0"], "--local"),
+    (["client", "--local", "3000", "--server", "h:x"], "--server"),
+    (["client", "--local", "3000", "--remote-port", "70000"], "--remote-port"),
+    (["client", "--local", "3000", "--remote-port", "-1"], "--remote-port"),
+    (["client", "--local", "3000", "--retries", "some"], "--retries"),
+    (["client", "--local", "3000", "--drain", "5"], "--drain"),
+    (["client", "--local", "http://localhost:3000/app"], "--local"),
+    (["client", "--local", "3000", "--token", "a", "--token-file", "b"], "--token"),
+    (["client", "--local", "3000", "--name", "x" * 65], "--name"),
+    (["server", "--start-port", "0"], "--start-port"),
+    (["server", "--start-port", "2000", "--end-port", "1000"], "--end-port"),
+    (["server", "--addr", "[::1"], "--addr"),
+    (["server", "--tls=perhaps"], "--tls"),
+])
+def test_bad_values_are_usage_errors(rig, argv, words):
+    one = rig.run(*argv)
+    assert one.code == 2
+    first = one.err.lines()[0]
+    assert first.startswith(f"gotunnel {argv[0]}: ") and words in first
+
+
+@pytest.mark.parametrize("how", ["json", "logfmt"])
+def test_one_record_in_the_other_formats(rig, how):
+    server = rig.server()
+    one = client(rig, server, log_format=how, token="not-the-token", token_file=None)
+    assert one.code == 4
+    record = one.err.lines()[-1]
+    said = json.loads(record) if how == "json" else dict(
+        (k, v.strip('"')) for k, v in re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)', record))
+    assert said["msg"] == f"127.0.0.1:{server.control}: the token does not match the server's"
+    assert "it came from --token" in said["hint"]
+    assert int(said["exit"]) == 4 and said["level"] == "error" and "code" in said
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", said["time"])
+
+
+def test_the_server_never_says_why(rig):
+    """What the server logs about refused logins is the same for every cause."""
+    server = rig.server()
+    since = len(server.err.text)
+    for token in ("wrong", "dev-token"):
+        client(rig, server, token=token, token_file=None)
+    until(lambda: len(server.err.text[since:].splitlines()) >= 2, 5, "two log lines")
+    said = [re.sub(r"^\S+ +|:\d+|\(.*?\)", "", line)
+            for line in server.err.text[since:].splitlines()]
+    assert len(said) == 2 and said[0] == said[1], said

@@ -1,0 +1,190 @@
+"""SIGTERM, SIGINT, SIGHUP: stop accepting, drain, exit 0; at once the second time."""
+import signal
+import socket
+import time
+
+import pytest
+
+from kit import limit, until
+from kit.origin import echo, source
+from kit.stream import FIN, MIB, RST, Checker, connect, ending, read_exactly, receive
+
+SEED = 0x77AA77
+QUIT = [signal.SIGTERM, signal.SIGINT]
+
+
+def refused(port):
+    with socket.socket() as s:
+        s.settimeout(5)
+        return s.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.fixture
+def download(rig, serve):
+    """(client, an open download that waits to be read)"""
+    size = 24 * MIB
+    service = serve(source(SEED, size))
+    service.expect_probe()
+    client = rig.tunnel(f"127.0.0.1:{service.port}")
+    service.await_probe()
+    s = connect("127.0.0.1", client.port, receive_buffer=8192)
+    checker = Checker(SEED)
+    receive(s, checker, most=65536)
+
+    def finish():
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        return receive(s, checker), checker.fault, checker.count == size
+
+    yield client, finish
+    s.close()
+
+
+def ends(rig, which):
+    return rig.procs[0] if which == "server" else rig.procs[1]
+
+
+@pytest.mark.parametrize("number", QUIT)
+@pytest.mark.parametrize("which", ["server", "client"])
+def test_idle_process_ends_at_once(rig, serve, which, number):
+    rig.tunnel(f"127.0.0.1:{serve(echo).port}")
+    proc = ends(rig, which)
+    started = time.monotonic()
+    proc.signal(number)
+    assert proc.wait_exit() == 0
+    assert time.monotonic() - started < limit(2)
+    assert "Shutting down" in proc.err.text
+
+
+@pytest.mark.parametrize("which", ["server", "client"])
+def test_transfer_under_way_is_finished(rig, download, which):
+    """No new visitors, the old one gets everything, then exit 0."""
+    client, finish = download
+    proc = ends(rig, which)
+    proc.signal(signal.SIGTERM)
+    proc.wait_err("Shutting down: 1 stream open, waiting up to (5|30)s")
+    until(lambda: refused(client.port), 5, "a closed public port")
+    assert finish() == (FIN, None, True)
+    started = time.monotonic()
+    assert proc.wait_exit() == 0
+    assert time.monotonic() - started < limit(3)
+
+
+@pytest.mark.parametrize("which", ["server", "client"])
+def test_drain_has_an_end(rig, serve, which):
+    """A stream that stays open gets RST when the time is over; exit 0 all the same."""
+    client = rig.tunnel(f"127.0.0.1:{serve(echo).port}", drain="1s", server={"drain": "1s"})
+    with connect("127.0.0.1", client.port) as s:
+        s.sendall(b"x")
+        assert read_exactly(s, 1) == b"x"
+        proc = ends(rig, which)
+        started = time.monotonic()
+        proc.signal(signal.SIGTERM)
+        proc.wait_err("Shutting down: 1 stream open, waiting up to 1s")
+        assert ending(s)[0] == RST
+        assert 0.8 < time.monotonic() - started < limit(4)
+        assert proc.wait_exit() == 0
+
+
+@pytest.mark.parametrize("number", QUIT)
+@pytest.mark.parametrize("which", ["server", "client"])
+def test_second_signal_ends_at_once(rig, download, which, number):
+    client, finish = download
+    proc = ends(rig, which)
+    proc.signal(number)
+    proc.wait_err("Shutting down: ")
+    started = time.monotonic()
+    proc.signal(number)
+    assert proc.wait_exit() == 128 + number
+    assert time.monotonic() - started < limit(1.5)
+    how, fault, whole = finish()
+    assert (how, fault, whole) == (RST, None, False)
+
+
+def test_streams_still_work_while_the_server_drains(rig, serve):
+    """A stream that was open before goes on both ways during the drain."""
+    client = rig.tunnel(f"127.0.0.1:{serve(echo).port}")
+    with connect("127.0.0.1", client.port) as s:
+        s.sendall(b"1")
+        assert read_exactly(s, 1) == b"1"
+        client.server.signal(signal.SIGTERM)
+        client.server.wait_err("Shutting down: ")
+        for _ in range(20):
+            s.sendall(b"2")
+            assert read_exactly(s, 1) == b"2"
+        s.shutdown(socket.SHUT_WR)
+        assert receive(s) == FIN
+    assert client.server.wait_exit() == 0
+
+
+def test_client_that_ends_frees_its_port_and_its_visitors(rig, serve):
+    client = rig.tunnel(f"127.0.0.1:{serve(echo).port}", drain="0s")
+    with connect("127.0.0.1", client.port) as s:
+        s.sendall(b"x")
+        assert read_exactly(s, 1) == b"x"
+        assert client.stop() == 0
+        assert ending(s)[0] == RST
+    until(lambda: refused(client.port), 5, "a closed public port")
+    assert client.server.alive
+
+
+@pytest.mark.parametrize("which", ["server", "client"])
+def test_killed_process_resets_its_streams(rig, download, which):
+    """kill -9 in mid-download: a prefix and RST, never a clean end."""
+    client, finish = download
+    ends(rig, which).kill()
+    how, fault, whole = finish()
+    assert (how, fault, whole) == (RST, None, False)
+
+
+def test_client_waiting_to_reconnect_ends_at_once(rig, serve):
+    client = rig.tunnel(f"127.0.0.1:{serve(echo).port}")
+    client.server.kill()
+    client.wait_err(r"Connection attempt 2/10 failed", 20)
+    started = time.monotonic()
+    client.signal(signal.SIGTERM)
+    assert client.wait_exit() == 0
+    assert time.monotonic() - started < limit(1.5)
+
+
+def test_client_that_never_connected_ends_at_once(rig):
+    client = rig.client(("127.0.0.1", 1), "127.0.0.1:1", wait=False)
+    client.wait_err("Connection attempt 1/10 failed")
+    client.signal(signal.SIGINT)
+    assert client.wait_exit() == 0
+
+
+def test_closed_window_ends_the_client(rig, serve):
+    server = rig.server()
+    client = rig.client(server, f"127.0.0.1:{serve(echo).port}", terminal={}, wait=False)
+    client.wait_out(r"tcp://.*:\d+ → ")
+    client.hang_up()
+    assert client.wait_exit() == 0
+    until(lambda: refused(server.first), 5, "a closed public port")
+
+
+def test_hangup_without_a_terminal_goes_on(rig, serve):
+    """SIGHUP then means: reload what can be reloaded."""
+    client = rig.tunnel(f"127.0.0.1:{serve(echo).port}")
+    for proc in rig.procs:
+        proc.signal(signal.SIGHUP)
+    time.sleep(0.3)
+    with connect("127.0.0.1", client.port) as s:
+        s.sendall(b"x")
+        assert read_exactly(s, 1) == b"x"
+    assert all(proc.alive for proc in rig.procs)
+
+
+def test_interrupt_on_a_terminal_waits_two_seconds(rig, serve):
+    server = rig.server()
+    client = rig.client(server, f"127.0.0.1:{serve(echo).port}", terminal={}, wait=False)
+    client.wait_out(r"tcp://.*:\d+ → ")
+    with connect("127.0.0.1", server.first) as s:
+        s.sendall(b"x")
+        assert read_exactly(s, 1) == b"x"
+        client.type("\x03")
+        client.wait_out(r"Shutting down: 1 stream open, waiting up to 2s "
+                        r"\(Ctrl-C again to stop now\)")
+        started = time.monotonic()
+        assert ending(s)[0] == RST
+        assert time.monotonic() - started < limit(4)
+    assert client.wait_exit() == 0

@@ -1,0 +1,230 @@
+"""--tls and --plaintext: who may talk to whom, and what is said when not."""
+import datetime
+import os
+import re
+import socket
+import threading
+
+import pytest
+
+from kit import limit
+from kit.origin import echo
+from kit.pki import Authority
+from kit.stream import connect, read_exactly
+
+COPY = ("copy the server's ca-cert.pem; public certificate: --tls-ca system; "
+        "no certificates: leave out --tls")
+
+
+def works(client):
+    with connect("127.0.0.1", client.port) as s:
+        s.sendall(b"hello")
+        assert read_exactly(s, 5) == b"hello"
+
+
+@pytest.fixture
+def target(serve):
+    return f"127.0.0.1:{serve(echo).port}"
+
+
+@pytest.fixture
+def authority(rig):
+    return Authority(rig.folder)
+
+
+def start(rig, authority, san="DNS:localhost,IP:127.0.0.1", **times):
+    cert, key = authority.issue(san, **times)
+    return rig.server(tls=True, tls_cert=cert, tls_key=key)
+
+
+def refused(rig, server, target, code=6, **given):
+    """A client that has to fail; its last words, without the command's name."""
+    one = rig.client(server, target, wait=False, **given)
+    assert one.wait_exit() == code
+    return [re.sub(r"^(gotunnel client: |  )", "", line) for line in one.err.lines()]
+
+
+def test_good_certificate(rig, target, authority):
+    server = start(rig, authority)
+    for number, host in enumerate(("localhost", "127.0.0.1")):
+        client = rig.client(server, target, host=host, tls=True, tls_ca=authority.cert,
+                            name=f"c{number}:1", state=f"c{number}")
+        works(client)
+        client.stop()
+
+
+def test_quickstart_with_gencert(rig, target):
+    """The three lines that gencert prints: server, copy, client."""
+    made = rig.run("gencert", "--host", "localhost")
+    assert made.code == 0
+    server = rig.server(tls=True)
+    works(rig.client(server, target, host="localhost", tls=True))
+
+
+def test_client_without_tls_talks_to_a_server_with_a_certificate(rig, target, authority):
+    """The token proves both ends; the certificate is not looked at."""
+    works(rig.client(start(rig, authority), target))
+
+
+def test_wrong_authority(rig, target, authority):
+    other = Authority(rig.folder, "other")
+    said = refused(rig, start(rig, authority), target, tls=True, tls_ca=other.cert)
+    assert said[-2:] == [f"certificate is not signed by {other.cert}", COPY]
+
+
+def test_self_made_certificate_of_a_server_without_tls(rig, target, authority):
+    said = refused(rig, rig.server(), target, tls=True, tls_ca=authority.cert)
+    assert said[-2:] == [f"certificate is not signed by {authority.cert}", COPY]
+
+
+def test_system_roots_do_not_know_our_authority(rig, target, authority):
+    """No certs/ folder here, so the system's are taken; asked for, too."""
+    server = start(rig, authority)
+    for given in ({}, {"tls_ca": "system"}):
+        said = refused(rig, server, target, tls=True, **given)
+        assert re.fullmatch("certificate is not signed by .*system.*", said[-2]), said
+        assert said[-1] == COPY
+
+
+def test_default_authority_in_certs(rig, target, authority):
+    (rig.folder / "certs").mkdir()
+    os.link(authority.cert, rig.folder / "certs" / "ca-cert.pem")
+    other = Authority(rig.folder, "other")
+    works(rig.client(start(rig, authority), target, tls=True))
+    said = refused(rig, start(rig, other), target, tls=True, state="other")
+    assert said[-2:] == ["certificate is not signed by certs/ca-cert.pem", COPY]
+
+
+@pytest.mark.parametrize("san, host, names", [
+    ("DNS:server.example,IP:10.0.0.5", "localhost", "server.example, 10.0.0.5"),
+    ("DNS:localhost,IP:10.0.0.5", "127.0.0.1", "localhost, 10.0.0.5"),
+    ("DNS:127.0.0.1", "127.0.0.1", "127.0.0.1"),
+    ("DNS:*.example", "localhost", r"*.example"),
+])
+def test_wrong_host_name(rig, target, authority, san, host, names):
+    said = refused(rig, start(rig, authority, san), target, host=host, tls=True,
+                   tls_ca=authority.cert)
+    assert said[-2:] == [f"certificate is for {names}, not for {host}",
+                         f"on the server: gotunnel gencert --force --host {host}"]
+
+
+def stamp(days):
+    at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)
+    return at, at.strftime("%y%m%d%H%M%SZ")
+
+
+def test_expired_certificate(rig, target, authority):
+    (end, end_stamp), (_, begin_stamp) = stamp(-3.5), stamp(-30)
+    server = start(rig, authority, begin=begin_stamp, end=end_stamp)
+    said = refused(rig, server, target, tls=True, tls_ca=authority.cert)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    assert any(re.fullmatch(rf"certificate expired {end:%Y-%m-%d}, 3 days ago by this clock "
+                            rf"\({now:%Y-%m-%d} \d\d:\d\d UTC\)", line) for line in said), said
+
+
+def test_certificate_that_is_not_valid_yet(rig, target, authority):
+    (begin, begin_stamp), (_, end_stamp) = stamp(5.5), stamp(30)
+    server = start(rig, authority, begin=begin_stamp, end=end_stamp)
+    said = refused(rig, server, target, tls=True, tls_ca=authority.cert)
+    assert any("not valid" in line and f"{begin:%Y-%m-%d}" in line for line in said), said
+
+
+def test_wrong_token_over_good_tls(rig, target, authority):
+    server = start(rig, authority)
+    said = refused(rig, server, target, code=4, tls=True, tls_ca=authority.cert, token="wrong")
+    assert f"127.0.0.1:{server.control}: the token does not match the server's" in said
+
+
+def test_key_that_does_not_fit_the_certificate(rig, authority):
+    cert, _ = authority.issue()
+    _, key = authority.issue()
+    one = rig.server(tls=True, tls_cert=cert, tls_key=key, wait=False)
+    assert one.wait_exit() == 3
+    assert key in one.err.text
+
+
+def test_authority_file_that_is_not_there(rig, target, authority):
+    said = refused(rig, start(rig, authority), target, code=3, tls=True, tls_ca="nothing.pem")
+    assert "--tls-ca nothing.pem: No such file or directory" in said
+
+
+def test_plaintext_client_at_an_encrypted_server(rig, target):
+    server = rig.server()
+    said = refused(rig, server, target, code=3, plaintext=True)
+    assert said[-2:] == [f"127.0.0.1:{server.control} wants encryption", "leave out --plaintext"]
+
+
+def test_encrypted_client_at_a_plaintext_server(rig, target):
+    """--plaintext on the server accepts both."""
+    server = rig.server(plaintext=True)
+    for number, plaintext in enumerate((None, True)):
+        works(rig.client(server, target, plaintext=plaintext, name=f"c{number}:1",
+                         state=f"c{number}"))
+
+
+def test_tls_and_plaintext_together_are_refused(rig, target):
+    one = rig.client(("127.0.0.1", 1), target, tls=True, plaintext=True, wait=False)
+    assert one.wait_exit() == 2
+
+
+def test_certificate_checked_again_after_a_reconnect(rig, target, authority):
+    """A captive portal in between is not final once it worked: retried, not accepted."""
+    server = start(rig, authority)
+    client = rig.client(server, target, tls=True, tls_ca=authority.cert)
+    other = Authority(rig.folder, "other")
+    cert, key = other.issue()
+    server.kill()
+    impostor = rig.server(port=server.control, start=server.first, tls=True, tls_cert=cert,
+                          tls_key=key)
+    client.wait_err(r"Connection attempt \d+/10 failed: .*not signed by", 20)
+    assert client.alive
+    assert "logged in" not in impostor.err.text
+
+
+class Wire(threading.Thread):
+    """A relay that keeps every byte that passes, to look for what must not."""
+
+    def __init__(self, target):
+        super().__init__(daemon=True)
+        self.target, self.seen = target, b""
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                a, _ = self.listener.accept()
+            except OSError:
+                return
+            b = socket.create_connection(self.target)
+            for x, y in ((a, b), (b, a)):
+                threading.Thread(target=self.pump, args=(x, y), daemon=True).start()
+
+    def pump(self, x, y):
+        try:
+            while data := x.recv(65536):
+                self.seen += data
+                y.sendall(data)
+            y.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self):
+        self.listener.close()
+
+
+@pytest.mark.parametrize("plaintext", [None, True])
+def test_token_never_travels(rig, target, plaintext):
+    """Not even in plaintext; encrypted, the visitors' bytes do not show either."""
+    server = rig.server(plaintext=plaintext)
+    wire = rig.keep(Wire((server.host, server.control)))
+    client = rig.client(("127.0.0.1", wire.port), target, token_file=server.token_file,
+                        plaintext=plaintext)
+    with connect("127.0.0.1", client.port) as s:
+        s.settimeout(limit(10))
+        s.sendall(b"a secret of the visitor")
+        assert read_exactly(s, 23) == b"a secret of the visitor"
+    assert server.token().encode() not in wire.seen
+    assert (b"a secret of the visitor" in wire.seen) == bool(plaintext)
+    assert len(wire.seen) > 200
