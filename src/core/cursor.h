@@ -177,6 +177,15 @@ static inline struct span span_of(const char *text)
 	return (struct span){ (const uint8_t *)text, strlen(text) };
 }
 
+/* Whether every byte is printable ASCII, 0x20 to 0x7e. */
+static inline bool span_is_printable(struct span s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.at[i] < 0x20 || s.at[i] > 0x7e)
+			return false;
+	return true;
+}
+
 static inline bool span_equal(struct span a, struct span b)
 {
 	return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);

@@ -1,0 +1,39 @@
+#ifndef CORE_TEXT_H
+#define CORE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Reading and writing the words of options and screens. Parsers return 0 or
+ * -1, take the whole text or nothing, and write *out only on success. */
+
+/* Decimal digits only, min <= *out <= max. */
+int text_uint(const char *text, uint64_t min, uint64_t max, uint64_t *out);
+
+/* "30s", "1m30s", "500ms", "2h"; a lone 0 needs no unit. At most a year, in
+ * milliseconds. */
+int text_duration(const char *text, uint64_t *ms);
+
+/* true, false, 1, 0, yes, no, on, off. */
+int text_bool(const char *text, bool *out);
+
+/* "4s", "1m 30s", "2h 5m", "3d 4h". Returns out. */
+const char *text_elapsed(uint64_t ms, char *out, size_t cap);
+
+/* "512 B", "12 kB", "3.4 MB", powers of 1000. Returns out. */
+const char *text_size(uint64_t bytes, char *out, size_t cap);
+
+/*
+ * The one place that makes bytes of a peer fit for a terminal, a log or a
+ * page: printable UTF-8 stays; control characters, DEL, C1 controls, invisible and
+ * bidirectional formatting, line separators, the backslash and whatever is
+ * not UTF-8 become \xNN (a byte at a time). Cut with "..." at cap. Returns out.
+ */
+const char *text_escape(const void *bytes, size_t len, char *out, size_t cap);
+
+/* The entry of names[count] that is nearest to word, or NULL when none is
+ * near (Damerau-Levenshtein, at most a third of its length). */
+const char *text_nearest(const char *word, const char *const *names, size_t count);
+
+#endif
