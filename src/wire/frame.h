@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/cursor.h"
+
 /*
  * The frame of protocol version 1, see gotunnel-protocol(7):
  *
@@ -63,6 +65,12 @@ void frame_put(uint8_t out[FRAME_HEAD], enum frame_type type, uint32_t stream, u
 
 /* Reads a head. Every ten bytes are one: the session judges the fields. */
 struct frame frame_get(const uint8_t in[FRAME_HEAD]);
+
+/* For the encoders of control frames: a writer behind the room for a head,
+ * and its end, which fills the head in and returns the length of the frame, or
+ * 0 when the payload did not fit. */
+struct writer frame_begin(uint8_t *out, size_t cap);
+size_t frame_end(const struct writer *w, uint8_t *out, enum frame_type type, uint32_t stream);
 
 /* "STREAM_DATA"; "unknown" for a number without a name. */
 const char *frame_name(unsigned type);

@@ -15,7 +15,7 @@
  * payload. Trailing bytes are an error: there is one encoding of a value.
  */
 enum {
-	LOGIN_NAME_MAX = 64,
+	LOGIN_NAME_LEN = 64,
 	LOGIN_KEY_ID_MAX = 64,
 	LOGIN_VERSION_MAX = 32,
 	LOGIN_INSTANCE = 16,
