@@ -1,0 +1,328 @@
+#include "mux/output.h"
+
+#include <stdlib.h>
+
+enum {
+	LATE_US = 1000 * 1000,
+	HALVE_US = 100 * 1000,
+	SMALL_FRAME = FRAME_HEAD + 16,
+};
+
+void output_wake(struct session *s)
+{
+	if (s->announced)
+		return;
+	s->announced = true;
+	s->ops->on_output(s->owner);
+}
+
+/* Makes room behind what is queued, first by dropping what was sent. */
+static bool grow(struct session *s)
+{
+	size_t queued = s->control_len - s->control_at;
+	size_t cap = s->control_cap ? s->control_cap : 1024;
+	uint8_t *p;
+
+	if (s->control_at) {
+		memmove(s->control, s->control + s->control_at, queued);
+		s->control_at = 0;
+		s->control_len = queued;
+	}
+	while (cap - queued < OUTPUT_FRAME_MAX)
+		cap *= 2;
+	if (cap == s->control_cap)
+		return true;
+	if (cap > SESSION_CONTROL_MAX)
+		return false;
+	p = realloc(s->control, cap);
+	if (!p)
+		return false;
+	s->control = p;
+	s->control_cap = cap;
+	return true;
+}
+
+uint8_t *output_reserve(struct session *s)
+{
+	if (s->control_cap - s->control_len < OUTPUT_FRAME_MAX && !grow(s)) {
+		session_lost(s, "no memory for control frames");
+		return NULL;
+	}
+	return s->control + s->control_len;
+}
+
+void output_commit(struct session *s, size_t n)
+{
+	s->control_len += n;
+	output_wake(s);
+}
+
+void output_commit_reply(struct session *s, size_t n)
+{
+	s->replies++;
+	output_commit(s, n);
+}
+
+void output_due(struct session *s, struct stream *st)
+{
+	list_append(&s->due, &st->due);
+	output_wake(s);
+}
+
+void output_late(struct session *s, struct stream *st)
+{
+	if (list_is_on(&st->due))
+		return;
+	if (list_is_empty(&s->late))
+		s->credit_us = s->now_us + LATE_US;
+	list_append(&s->late, &st->due);
+}
+
+/* How much st may put into one frame by its own and the session's credit. */
+static uint64_t allowance(const struct session *s, const struct stream *st)
+{
+	uint64_t own = credit_send_open(&st->send);
+	uint64_t all = credit_send_open(&s->send);
+	uint64_t pending = credit_send_pending(&st->send);
+	uint64_t floor = pending < SESSION_FLOOR ? SESSION_FLOOR - pending : 0;
+
+	if (all < floor)
+		all = floor;
+	return own < all ? own : all;
+}
+
+/* Whether credit lets st send a frame worth its head. */
+static bool has_credit(const struct session *s, const struct stream *st)
+{
+	return allowance(s, st) >= SESSION_FRAME_MIN;
+}
+
+/* Whether st sent so little lately that it may go ahead of bulk. */
+static bool is_sparse(const struct session *s, struct stream *st)
+{
+	uint64_t halvings = (s->now_us - st->lately_us) / HALVE_US;
+
+	st->lately_us += halvings * HALVE_US;
+	st->lately = halvings < 64 ? st->lately >> halvings : 0;
+	return st->lately < SESSION_QUANTUM;
+}
+
+void output_enlist(struct session *s, struct stream *st)
+{
+	struct list *to = &s->starved;
+
+	if (!st->is_ready || st->out != STREAM_FLOWING)
+		return;
+	if (list_is_on(&st->ready) && credit_send_open(&s->send) >= SESSION_FRAME_MIN)
+		return; /* It has its turn already. */
+	if (credit_send_open(&st->send) < SESSION_FRAME_MIN)
+		return; /* The stream's next CREDIT enlists it. */
+	if (has_credit(s, st))
+		to = is_sparse(s, st) ? &s->fresh : &s->bulk;
+	list_append(to, &st->ready);
+	if (to != &s->starved)
+		output_wake(s);
+}
+
+void output_delist(struct stream *st)
+{
+	list_remove(&st->ready);
+}
+
+void output_feed_starved(struct session *s)
+{
+	if (list_is_empty(&s->starved))
+		return;
+	list_splice(&s->bulk, &s->starved);
+	output_wake(s);
+}
+
+static bool ack_is_due(const struct session *s)
+{
+	return s->taken - s->taken_told >= SESSION_ACK_EVERY;
+}
+
+static bool is_forwarding(const struct session *s)
+{
+	return s->state == SESSION_BIND || s->state == SESSION_OPEN || s->state == SESSION_DRAIN;
+}
+
+bool output_is_pending(const struct session *s)
+{
+	if (s->control_at < s->control_len)
+		return true;
+	if (!is_forwarding(s))
+		return false;
+	return !list_is_empty(&s->due) || !list_is_empty(&s->fresh) ||
+		!list_is_empty(&s->bulk) || ack_is_due(s) || credit_recv_is_due(&s->recv);
+}
+
+static void put(struct writer *w, size_t n)
+{
+	writer_room(w, n);
+}
+
+/* Copies queued control frames; false when some are left. */
+static bool write_control(struct session *s, struct writer *w)
+{
+	size_t n = s->control_len - s->control_at;
+
+	if (n > w->left)
+		n = w->left;
+	if (n)
+		writer_bytes(w, s->control + s->control_at, n);
+	s->control_at += n;
+	if (s->control_at < s->control_len)
+		return false;
+	free(s->control);
+	s->control = NULL;
+	s->control_at = s->control_len = s->control_cap = 0;
+	s->replies = 0;
+	return true;
+}
+
+static void write_credit(struct writer *w, uint32_t id, struct credit_recv *c)
+{
+	struct flow_credit credit;
+
+	credit_recv_tell(c);
+	credit = (struct flow_credit){ c->limit, c->consumed };
+	put(w, flow_credit_encode(id, &credit, w->at, w->left));
+}
+
+static void write_reset(struct session *s, struct writer *w, struct stream *st)
+{
+	struct flow_reset reset = { (uint16_t)st->reset_code, st->send.sent };
+
+	put(w, flow_reset_encode(st->id, &reset, w->at, w->left));
+	st->out = STREAM_RESET;
+	s->counts.resets_sent++;
+}
+
+/* Writes what st owes; it may be over, and freed, after this. */
+static void write_due(struct session *s, struct writer *w, struct stream *st)
+{
+	list_remove(&st->due);
+	if (st->out == STREAM_CUT) {
+		write_reset(s, w, st);
+	} else if (st->out != STREAM_RESET) {
+		if (st->wants_credit || credit_recv_has_news(&st->recv))
+			write_credit(w, st->id, &st->recv);
+		st->wants_credit = false;
+		if (st->out == STREAM_ENDING) {
+			put(w, flow_close_encode(st->id, st->send.sent, w->at, w->left));
+			st->out = STREAM_CLOSED;
+		}
+	}
+	stream_settle(s, st);
+}
+
+/* False when no room is left for more. */
+static bool write_all_due(struct session *s, struct writer *w)
+{
+	struct list *n;
+
+	while ((n = list_first(&s->due))) {
+		if (w->left < 4 * SMALL_FRAME)
+			return false;
+		write_due(s, w, list_entry(n, struct stream, due));
+	}
+	return true;
+}
+
+/* The largest payload st may send now. */
+static size_t frame_room(const struct session *s, const struct stream *st, bool fresh, size_t left)
+{
+	const struct list *other = fresh ? &s->bulk : &s->fresh;
+	bool alone = list_is_empty(other) && st->ready.next == st->ready.prev;
+	uint64_t max = alone ? s->max_frame : SESSION_SHARED_FRAME;
+	uint64_t credit = allowance(s, st);
+
+	if (fresh && !alone)
+		max = st->lately < SESSION_QUANTUM - SESSION_FRAME_MIN ?
+			SESSION_QUANTUM - st->lately : SESSION_FRAME_MIN;
+	if (max > s->max_frame)
+		max = s->max_frame;
+	if (max > credit)
+		max = credit;
+	return max < left ? (size_t)max : left;
+}
+
+/* Where st belongs after it sent a frame of n out of room bytes. */
+static void requeue(struct session *s, struct stream *st, size_t n, size_t room)
+{
+	if (n < room)
+		st->is_ready = false; /* The source is drained: pull()'s contract. */
+	if (st->out != STREAM_FLOWING || !st->is_ready ||
+		credit_send_open(&st->send) < SESSION_FRAME_MIN)
+		output_delist(st);
+	else
+		list_append(has_credit(s, st) ? &s->bulk : &s->starved, &st->ready);
+}
+
+/* One frame of one stream. */
+static void write_data(struct session *s, struct writer *w, struct stream *st, bool fresh)
+{
+	size_t room, n;
+
+	if (credit_recv_has_news(&st->recv)) {
+		write_credit(w, st->id, &st->recv);
+		list_remove(&st->due);
+		st->wants_credit = false;
+	}
+	if (!has_credit(s, st)) {
+		requeue(s, st, 0, 0);
+		return;
+	}
+	room = frame_room(s, st, fresh, w->left - FRAME_HEAD);
+	n = s->ops->pull(s->owner, st, w->at + FRAME_HEAD, room);
+	if (n) {
+		frame_put(w->at, FRAME_STREAM_DATA, st->id, (uint32_t)n);
+		put(w, FRAME_HEAD + n);
+		credit_send_add(&st->send, n);
+		credit_send_add(&s->send, n);
+		st->lately += n;
+		s->put += n;
+	}
+	requeue(s, st, n, room);
+}
+
+static void write_streams(struct session *s, struct writer *w)
+{
+	struct list *n;
+
+	while (w->left >= SESSION_FRAME_MIN + 4 * SMALL_FRAME) {
+		bool fresh = (n = list_first(&s->fresh)) != NULL;
+
+		if (!fresh && !(n = list_first(&s->bulk)))
+			return;
+		write_data(s, w, list_entry(n, struct stream, ready), fresh);
+	}
+}
+
+static void write_ack(struct session *s, struct writer *w, size_t before)
+{
+	if (s->taken == s->taken_told || (!ack_is_due(s) && w->left == before))
+		return;
+	put(w, control_ack_encode(s->taken, w->at, w->left));
+	s->taken_told = s->taken;
+}
+
+size_t output_compose(struct session *s, uint8_t *out, size_t cap)
+{
+	/* The ACK at the end always has room. */
+	struct writer w = writer_of(out, cap - SMALL_FRAME);
+
+	s->announced = false;
+	if (!write_control(s, &w) || !is_forwarding(s))
+		return (size_t)(w.at - out);
+	if (credit_recv_is_due(&s->recv))
+		write_credit(&w, 0, &s->recv);
+	if (write_all_due(s, &w)) {
+		write_streams(s, &w);
+		write_all_due(s, &w);
+	}
+	w.left += SMALL_FRAME;
+	write_ack(s, &w, cap);
+	return (size_t)(w.at - out);
+}

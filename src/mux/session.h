@@ -1,0 +1,273 @@
+#ifndef MUX_SESSION_H
+#define MUX_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/code.h"
+#include "core/list.h"
+#include "core/map.h"
+#include "mux/credit.h"
+#include "mux/stream.h"
+#include "wire/bind.h"
+#include "wire/control.h"
+#include "wire/flow.h"
+#include "wire/frame.h"
+#include "wire/login.h"
+
+/*
+ * The protocol as a machine: bytes and the time go in, bytes and events come
+ * out. No socket, no clock, no randomness of its own; see gotunnel-protocol(7).
+ *
+ *	HELLO -> AUTH -> BIND -> OPEN -> DRAIN -> DEAD
+ *
+ * Output is pulled: session_compose() writes control frames first, then asks
+ * the owner for the bytes of the streams that are ready, in fair order, so
+ * that nothing is read which cannot leave.
+ *
+ * The owner may call any session_* and stream_* function from inside any callback except
+ * session_feed(), session_compose() and session_fini(). A stream handed to
+ * the owner (stream_open() or on_open) stays valid until the owner calls
+ * stream_release() on it, whatever happens to the session.
+ *
+ * Times are microseconds of any monotonic clock.
+ */
+enum session_role { SESSION_CLIENT, SESSION_SERVER };
+
+enum session_state {
+	SESSION_HELLO,	/* nothing said yet */
+	SESSION_AUTH,	/* messages exchanged, proofs outstanding */
+	SESSION_BIND,	/* both ends proved, no tunnel yet */
+	SESSION_OPEN,	/* at least one tunnel was bound */
+	SESSION_DRAIN,	/* SHUTDOWN was sent or received: no new streams */
+	SESSION_DEAD,	/* ended with session.end */
+};
+
+enum {
+	SESSION_STREAM_CREDIT = 256 * 1024,
+	SESSION_FIRST_CREDIT = 1024 * 1024,	/* of the session, in version 1 */
+	SESSION_WINDOW = 64 * 1024 * 1024,	/* raised to this after login */
+	SESSION_FLOOR = 16 * 1024,		/* a stream may have this in spite of it */
+	SESSION_QUANTUM = 16 * 1024,	/* what a fresh stream may send ahead */
+	SESSION_FRAME_MIN = 4 * 1024,	/* no smaller DATA while there is more */
+	SESSION_ACK_EVERY = 16 * 1024,
+	SESSION_CONTROL_MAX = 1024 * 1024, /* control frames queued for the peer */
+	SESSION_SHARED_FRAME = 64 * 1024,	/* with several streams ready */
+	SESSION_UNANSWERED_MAX = 256,
+	SESSION_STREAMS_MAX = 10000,
+	SESSION_REPLIES_MAX = 64,
+	/* Room that session_compose() wants: one control frame of any kind. */
+	SESSION_COMPOSE_MIN = FRAME_HEAD + FRAME_CONTROL_MAX,
+};
+
+/* The three secrets that come of a login; see auth/proof.h. */
+struct session_proofs {
+	uint8_t client[LOGIN_PROOF];
+	uint8_t server[LOGIN_PROOF];
+	uint8_t resume[LOGIN_PROOF];
+};
+
+enum session_end_kind {
+	SESSION_FINISHED,	/* we closed it in good order */
+	SESSION_LOST,		/* the transport ended, or the peer fell silent */
+	SESSION_FAILED,		/* we ended it with `code` */
+	SESSION_REFUSED,	/* the peer ended it with `code` */
+};
+
+struct session_end {
+	enum session_end_kind kind;
+	enum code code;
+	uint32_t retry_ms;
+	char text[128];		/* unescaped words of the peer, or ours */
+};
+
+struct session;
+
+/* Upcalls, all with the owner given to session_init(). None is NULL unless
+ * marked so. Spans live only during the call. */
+struct session_ops {
+	/* Login. `message` gives our SPAKE2 message; on the server it chooses the
+	 * secret by hello (NULL on the client). `prove` takes the peer's message
+	 * and both frames (heads included). `random` fills n bytes. `equal` compares
+	 * n bytes in constant time. */
+	enum code (*message)(void *owner, const struct login_hello *hello, uint8_t out[LOGIN_SPAKE]);
+	enum code (*prove)(void *owner, const uint8_t peer[LOGIN_SPAKE], struct span hello,
+		struct span hello_ack, struct session_proofs *out);
+	void (*random)(void *owner, void *out, size_t n);
+	bool (*equal)(const void *a, const void *b, size_t n);
+
+	/* Both ends are proved. The client may now binding_ask(). */
+	void (*on_login)(void *owner);
+	/* It is over; comes once, after on_reset of every live stream. What
+	 * session_compose() still gives (an ERROR frame) should be written,
+	 * then the transport closed. */
+	void (*on_end)(void *owner, const struct session_end *end);
+	/* The peer opens no more streams. */
+	void (*on_shutdown)(void *owner, uint32_t drain_ms);
+	/* There is something to compose that was not there before. */
+	void (*on_output)(void *owner);
+
+	/* Server. The owner answers each with binding_grant() or _refuse(). */
+	void (*on_bind)(void *owner, const struct bind_request *request);
+	void (*on_unbind)(void *owner, uint32_t bind_id);
+	/* The client reacted to an OPEN: one fewer is unanswered. */
+	void (*on_answer)(void *owner, struct stream *st);
+
+	/* Client. */
+	void (*on_bind_ok)(void *owner, const struct bind_ok *ok);
+	void (*on_bind_err)(void *owner, const struct bind_err *err);
+	/* A visitor came. CODE_OK: the owner keeps st, and has set st->user.
+	 * Anything else resets it with that code. st is not released inside. */
+	enum code (*on_open)(void *owner, struct stream *st, const struct flow_open *open);
+
+	/* Streams. on_data hands bytes over as they arrive; the owner calls
+	 * stream_consumed() as the destination's kernel takes them. */
+	void (*on_data)(void *owner, struct stream *st, const uint8_t *data, size_t len);
+	/* All bytes were handed over and the direction ended in good order. */
+	void (*on_close)(void *owner, struct stream *st);
+	/* Both directions are over. `code` is the peer's, or why the session
+	 * ended. */
+	void (*on_reset)(void *owner, struct stream *st, enum code code);
+	/* Reads up to cap bytes of the source into out: their count, or 0 when
+	 * there are none now (stream_ready() will tell). The end of the source
+	 * is reported by stream_close() or stream_reset() from inside, with 0
+	 * or a last count returned. A count below cap says that the source has
+	 * no more for now. It must not release a stream. */
+	size_t (*pull)(void *owner, struct stream *st, uint8_t *out, size_t cap);
+};
+
+struct session_config {
+	enum session_role role;
+	uint64_t capabilities;
+	uint32_t max_frame;
+	uint32_t stream_credit;
+	uint64_t login_us;	/* 0: none; from the first tick */
+	uint64_t heartbeat_us;
+	uint64_t dead_us;
+	uint64_t stuck_us;	/* a transport that takes no byte for so long */
+	uint32_t hold_ms;	/* server: announced; 0 while resume is not offered */
+	enum code refuse;	/* server: answer HELLO with this ERROR, or CODE_OK */
+	const char *name;	/* client */
+	const uint8_t *instance; /* client: LOGIN_INSTANCE bytes */
+	const char *key_id;	/* client */
+	const char *version;
+};
+
+/* Counters for the log and the metrics; only ever added to. */
+struct session_counts {
+	uint64_t streams, resets_sent, resets_received;
+	uint64_t late_bytes;	/* DATA of streams that were no longer live */
+};
+
+struct session {
+	struct session_config config;
+	const struct session_ops *ops;
+	void *owner;
+	enum session_state state;
+	struct session_end end;
+
+	/* Identity, on the server as the client gave it. */
+	char peer_name[LOGIN_NAME_LEN + 1];
+	char peer_key_id[LOGIN_KEY_ID_MAX + 1];
+	char peer_version[LOGIN_VERSION_MAX + 1];
+	uint8_t peer_instance[LOGIN_INSTANCE];
+	uint8_t id[LOGIN_SESSION_ID];
+	uint32_t epoch;
+	uint64_t capabilities;	/* that both ends have */
+	uint32_t max_frame;
+	uint32_t peer_credit;	/* a stream of ours starts with this */
+	uint8_t method;
+	struct session_proofs proofs;
+	uint8_t *transcript;	/* HELLO and HELLO_ACK, freed after login */
+	size_t hello_len, ack_len;
+
+	/* Streams. */
+	struct map streams;	/* live ones by id */
+	uint32_t highest;	/* the last id that was opened */
+	struct list fresh;	/* ready streams that were idle before: go first */
+	struct list bulk;	/* ready streams, in turns */
+	struct list starved;	/* ready, but the session's credit is spent */
+	struct list due;	/* streams with CREDIT, CLOSE or RESET to write */
+	struct list late;	/* streams with a CREDIT that may wait */
+	struct credit_send send;
+	struct credit_recv recv;
+	bool drain_sent;	/* SHUTDOWN was written */
+
+	/* Input. */
+	uint8_t *partial;	/* an incomplete head or control frame, or NULL */
+	size_t partial_len;
+	struct frame data;	/* the DATA frame whose payload is arriving */
+	struct stream *data_stream; /* NULL: its bytes are dropped */
+	uint32_t data_left;
+	uint32_t skip_left;	/* of a frame of an unknown type */
+	uint64_t taken;		/* stream payload bytes off this transport */
+	uint64_t taken_told;	/* of the last ACK */
+
+	/* Output. */
+	uint8_t *control;	/* encoded control frames in order, or NULL */
+	size_t control_at, control_len, control_cap;
+	unsigned replies;	/* provoked frames in it */
+	uint64_t put;		/* stream payload bytes onto this transport */
+	uint64_t put_acked;	/* of the peer's last ACK */
+	bool announced;		/* on_output was called since the last compose */
+
+	/* Time. */
+	uint64_t now_us, begun_us;
+	uint64_t heard_us;	/* the last byte of the peer */
+	uint64_t beat_us;	/* the last HEARTBEAT we began */
+	uint64_t credit_us;	/* when the late list is due, UINT64_MAX: empty */
+	uint64_t rtt_us;	/* the last measured, 0: none yet */
+	struct session_counts counts;
+};
+
+/* Begins. config and ops are borrowed for the life of the session (config is
+ * copied, its strings are not). A client's HELLO is ready to compose. 0, or
+ * the code that ends it. */
+enum code session_init(struct session *s, const struct session_config *config,
+	const struct session_ops *ops, void *owner, uint64_t now_us);
+
+/* Frees everything; every stream must have been released. Calls nothing. */
+void session_fini(struct session *s);
+
+/* Bytes from the transport; all are taken. After the end they are ignored. */
+void session_feed(struct session *s, const uint8_t *data, size_t len, uint64_t now_us);
+
+/* False when more input should not be read until output was written: too many
+ * replies are queued. */
+bool session_may_feed(const struct session *s);
+
+/* Writes what is to be sent now into out, cap >= SESSION_COMPOSE_MIN. Returns
+ * the length, 0 when nothing is to be sent. Everything returned counts as
+ * sent. */
+size_t session_compose(struct session *s, uint8_t *out, size_t cap, uint64_t now_us);
+
+/* Whether session_compose() would have something to try. */
+bool session_has_output(const struct session *s);
+
+/* Timers: heartbeat, death, late credit. Returns the time of the next call
+ * wanted. `blocked_us` is since when the transport takes no bytes, 0 if it
+ * does. */
+uint64_t session_tick(struct session *s, uint64_t blocked_us, uint64_t now_us);
+
+/* The transport ended. `text` says how ("Connection reset by peer"). */
+void session_lost(struct session *s, const char *text);
+
+/* Ends the session with an ERROR to the peer. */
+void session_fail(struct session *s, enum code code, const char *text);
+void session_fail_retry(struct session *s, enum code code, uint32_t retry_ms, const char *text);
+
+/* Ends it in good order: all streams are over, or are reset now. */
+void session_finish(struct session *s);
+
+/* Says SHUTDOWN: no new streams from now on. */
+void session_shutdown(struct session *s, uint32_t drain_ms);
+
+/* The peer's last word: AUTH_ERR or ERROR. Internal to mux/. */
+void session_end_by_peer(struct session *s, enum code code, uint32_t retry_ms, struct span text);
+
+/* Live streams. */
+unsigned session_streams(const struct session *s);
+
+#endif

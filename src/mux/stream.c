@@ -1,0 +1,182 @@
+#include "mux/stream.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "mux/output.h"
+
+struct stream *stream_new(struct session *s, uint32_t id, uint32_t bind_id)
+{
+	struct stream *st = calloc(1, sizeof *st);
+
+	if (!st)
+		return NULL;
+	st->id = id;
+	st->bind_id = bind_id;
+	st->lately_us = s->now_us;
+	list_init(&st->ready);
+	list_init(&st->due);
+	credit_send_init(&st->send, s->peer_credit);
+	credit_recv_init(&st->recv, s->config.stream_credit, s->config.stream_credit);
+	if (map_put(&s->streams, id, st) < 0) {
+		free(st);
+		return NULL;
+	}
+	s->highest = id;
+	s->counts.streams++;
+	return st;
+}
+
+void stream_free(struct session *s, struct stream *st)
+{
+	if (s->data_stream == st)
+		s->data_stream = NULL;
+	list_remove(&st->ready);
+	list_remove(&st->due);
+	free(st);
+}
+
+bool stream_has_ended(enum stream_half half)
+{
+	return half == STREAM_CLOSED || half == STREAM_RESET;
+}
+
+/* Nothing more will travel on st in either direction. */
+static bool is_over(const struct stream *st)
+{
+	if (!stream_has_ended(st->out) || !stream_has_ended(st->in))
+		return false;
+	if (st->out == STREAM_RESET || st->in == STREAM_RESET)
+		return true;
+	/* Orderly on both sides: the last byte is acknowledged, each way. */
+	return credit_send_pending(&st->send) == 0 && st->recv.told == st->recv.received;
+}
+
+static bool is_live(const struct session *s, const struct stream *st)
+{
+	return map_get(&s->streams, st->id) == st;
+}
+
+void stream_settle(struct session *s, struct stream *st)
+{
+	if (is_live(s, st) && is_over(st)) {
+		map_remove(&s->streams, st->id);
+		list_remove(&st->ready);
+		list_remove(&st->due);
+	}
+	if (!st->is_owned && !is_live(s, st))
+		stream_free(s, st);
+}
+
+/* Bytes that no destination will take are taken for the session's sake. */
+void stream_drop(struct session *s, uint64_t n)
+{
+	credit_recv_consume(&s->recv, n);
+	if (credit_recv_is_due(&s->recv))
+		output_wake(s);
+}
+
+/* Our own reset, without asking whether there is anything to tell. */
+void stream_cut(struct session *s, struct stream *st, enum code code)
+{
+	if (st->out == STREAM_FLOWING || st->out == STREAM_ENDING) {
+		st->out = STREAM_CUT;
+		st->reset_code = code;
+	}
+	if (st->in == STREAM_FLOWING)
+		st->in = STREAM_CUT;
+	output_delist(st);
+	if (st->out == STREAM_CUT)
+		output_due(s, st);
+}
+
+struct stream *stream_open(struct session *s, const struct flow_open *open, void *user)
+{
+	struct stream *st;
+	uint8_t *out;
+
+	if (s->state != SESSION_OPEN || s->streams.len >= SESSION_STREAMS_MAX)
+		return NULL;
+	if (s->highest >= UINT32_MAX - 1) {
+		/* Ids are never used again: a new session begins with new ones. */
+		session_shutdown(s, CONTROL_MS_MAX);
+		return NULL;
+	}
+	out = output_reserve(s);
+	st = out ? stream_new(s, s->highest + 1, open->bind_id) : NULL;
+	if (!st)
+		return NULL;
+	st->user = user;
+	st->is_owned = true;
+	output_commit(s, flow_open_encode(st->id, open, out, OUTPUT_FRAME_MAX));
+	return st;
+}
+
+void stream_answer(struct session *s, struct stream *st)
+{
+	if (!is_live(s, st))
+		return;
+	st->wants_credit = true;
+	output_due(s, st);
+}
+
+void stream_ready(struct session *s, struct stream *st)
+{
+	if (st->is_ready || !is_live(s, st))
+		return;
+	st->is_ready = true;
+	output_enlist(s, st);
+}
+
+void stream_consumed(struct session *s, struct stream *st, size_t n)
+{
+	credit_recv_consume(&st->recv, n);
+	stream_drop(s, n);
+	if (!is_live(s, st) || !credit_recv_has_news(&st->recv))
+		return;
+	if (credit_recv_is_due(&st->recv) ||
+		(st->in == STREAM_CLOSED && credit_recv_pending(&st->recv) == 0))
+		output_due(s, st);
+	else if (st->in == STREAM_FLOWING)
+		output_late(s, st);
+}
+
+void stream_close(struct session *s, struct stream *st)
+{
+	if (st->out != STREAM_FLOWING)
+		return;
+	st->out = STREAM_ENDING;
+	if (!is_live(s, st))
+		return;
+	output_due(s, st);
+}
+
+void stream_reset(struct session *s, struct stream *st, enum code code)
+{
+	if (!is_live(s, st))
+		return;
+	/* What we sent ended in good order, but the peer must learn that what
+	 * it sends, or sent, does not arrive. */
+	if (st->out == STREAM_CLOSED &&
+		(st->in == STREAM_FLOWING || credit_recv_pending(&st->recv))) {
+		st->out = STREAM_CUT;
+		st->reset_code = code;
+	}
+	stream_cut(s, st, code);
+}
+
+void stream_release(struct session *s, struct stream *st)
+{
+	uint64_t pending = credit_recv_pending(&st->recv);
+
+	assert(st->is_owned);
+	if (pending || st->out == STREAM_FLOWING || st->in == STREAM_FLOWING)
+		stream_reset(s, st, CODE_CANCELLED);
+	st->is_owned = false;
+	if (pending) {
+		credit_recv_consume(&st->recv, pending);
+		stream_drop(s, pending);
+	}
+	stream_settle(s, st);
+}
+

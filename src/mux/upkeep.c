@@ -1,0 +1,152 @@
+#include "mux/upkeep.h"
+
+#include <stdio.h>
+
+#include "mux/output.h"
+#include "wire/state.h"
+
+void upkeep_beat(struct session *s)
+{
+	struct control_heartbeat beat = { .opaque = s->now_us };
+	uint8_t *out = output_reserve(s);
+
+	if (!out)
+		return;
+	s->beat_us = s->now_us;
+	output_commit(s, control_heartbeat_encode(&beat, out, OUTPUT_FRAME_MAX));
+}
+
+enum code upkeep_on_heartbeat(struct session *s, const struct frame *f, const uint8_t *payload)
+{
+	struct control_heartbeat beat;
+	enum code code = control_heartbeat_decode(payload, f->len, &beat);
+	uint8_t *out;
+
+	if (code)
+		return code;
+	if (beat.is_reply) {
+		/* Only the answer to the last one says how long it took. */
+		if (beat.opaque == s->beat_us && beat.opaque != 0)
+			s->rtt_us = s->now_us - s->beat_us;
+		return CODE_OK;
+	}
+	beat.is_reply = true;
+	out = output_reserve(s);
+	if (out)
+		output_commit_reply(s, control_heartbeat_encode(&beat, out, OUTPUT_FRAME_MAX));
+	return CODE_OK;
+}
+
+enum code upkeep_on_error(struct session *s, const struct frame *f, const uint8_t *payload)
+{
+	struct control_error error;
+	enum code code = control_error_decode(payload, f->len, &error);
+
+	if (!code)
+		session_end_by_peer(s, (enum code)error.code, error.retry_ms, error.text);
+	return code;
+}
+
+enum code upkeep_on_shutdown(struct session *s, const struct frame *f, const uint8_t *payload)
+{
+	struct control_shutdown shutdown;
+	enum code code = control_shutdown_decode(payload, f->len, &shutdown);
+
+	if (code)
+		return code;
+	s->state = SESSION_DRAIN;
+	s->ops->on_shutdown(s->owner, shutdown.drain_ms);
+	return CODE_OK;
+}
+
+enum code upkeep_on_ack(struct session *s, const struct frame *f, const uint8_t *payload)
+{
+	uint64_t taken;
+	enum code code = control_ack_decode(payload, f->len, &taken);
+
+	if (code)
+		return code;
+	if (taken > s->put || taken < s->put_acked)
+		return CODE_PROTOCOL;
+	s->put_acked = taken;
+	return CODE_OK;
+}
+
+/* No session outlives its transport yet, so none can be resumed. */
+enum code upkeep_on_resume(struct session *s, const struct frame *f, const uint8_t *payload)
+{
+	struct state_resume resume;
+	enum code code = state_resume_decode(payload, f->len, &resume);
+	uint8_t *out = code ? NULL : output_reserve(s);
+
+	if (out)
+		output_commit_reply(s,
+			state_resume_err_encode(CODE_RESUME_UNKNOWN, out, OUTPUT_FRAME_MAX));
+	return code;
+}
+
+static bool has_passed(const struct session *s, uint64_t since_us, uint64_t limit_us)
+{
+	return limit_us && s->now_us - since_us >= limit_us;
+}
+
+/* Ends the session when one of its patiences is over. */
+static bool expire(struct session *s, uint64_t blocked_us)
+{
+	bool logging_in = s->state == SESSION_HELLO || s->state == SESSION_AUTH;
+	char text[64] = "";
+
+	if (logging_in && has_passed(s, s->begun_us, s->config.login_us))
+		snprintf(text, sizeof text, "no login within %us",
+			(unsigned)(s->config.login_us / 1000000));
+	else if (has_passed(s, s->heard_us, s->config.dead_us))
+		snprintf(text, sizeof text, "no answer for %us",
+			(unsigned)(s->config.dead_us / 1000000));
+	else if (blocked_us && has_passed(s, blocked_us, s->config.stuck_us))
+		snprintf(text, sizeof text, "took no data for %us",
+			(unsigned)(s->config.stuck_us / 1000000));
+	if (text[0])
+		session_lost(s, text);
+	return text[0] != '\0';
+}
+
+static void earlier(uint64_t *next, uint64_t at)
+{
+	if (at < *next)
+		*next = at;
+}
+
+static uint64_t next_tick(const struct session *s, uint64_t blocked_us)
+{
+	uint64_t next = s->heard_us + s->config.dead_us;
+	uint64_t calm = s->heard_us > s->beat_us ? s->heard_us : s->beat_us;
+
+	if (s->state == SESSION_HELLO || s->state == SESSION_AUTH) {
+		if (s->config.login_us)
+			earlier(&next, s->begun_us + s->config.login_us);
+		return next;
+	}
+	earlier(&next, calm + s->config.heartbeat_us);
+	earlier(&next, s->credit_us);
+	if (blocked_us && s->config.stuck_us)
+		earlier(&next, blocked_us + s->config.stuck_us);
+	return next;
+}
+
+uint64_t upkeep_tick(struct session *s, uint64_t blocked_us)
+{
+	struct list *n;
+
+	if (s->state == SESSION_DEAD || expire(s, blocked_us))
+		return UINT64_MAX;
+	if (s->state != SESSION_HELLO && s->state != SESSION_AUTH &&
+		has_passed(s, s->heard_us, s->config.heartbeat_us) &&
+		has_passed(s, s->beat_us, s->config.heartbeat_us))
+		upkeep_beat(s);
+	if (s->now_us >= s->credit_us) {
+		s->credit_us = UINT64_MAX;
+		while ((n = list_first(&s->late)))
+			output_due(s, list_entry(n, struct stream, due));
+	}
+	return next_tick(s, blocked_us);
+}
