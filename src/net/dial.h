@@ -1,9 +1,12 @@
 #ifndef NET_DIAL_H
 #define NET_DIAL_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
-#include "net/poller.h"
+#include "net/worker.h"
 
 /*
  * Connecting to HOST:PORT over all the addresses of the name, IPv6 and IPv4
@@ -16,18 +19,24 @@ struct dial;
 struct dial_result {
 	int fd;			/* connected, non-blocking, owned by the callback; or -1 */
 	int error;		/* -errno of the attempt that says most, or 0 */
-	int gai;		/* EAI_* (as of getaddrinfo) when the name did not resolve, or 0 */
+	int gai;		/* UV_EAI_* when the name did not resolve, or 0 */
 	bool timed_out;
 	struct sockaddr_storage addr; /* connected to, or last tried; ss_family 0: none */
 };
 
-/* A resolved name that is shared by many dials: kept for 30 s, and thrown away when a
- * dial over it fails. Zero-initialised, freed with dial_cache_fini(). */
-struct dial_cache {
-	struct addrinfo *list;	/* as of uv_getaddrinfo */
-	uint64_t expires_ms;	/* by uv_now */
+/* The addresses of a name, in the order to be tried. */
+enum { DIAL_ADDRS_MAX = 16 };
+struct dial_addrs {
+	unsigned count;
+	struct sockaddr_storage addr[DIAL_ADDRS_MAX];
 };
-void dial_cache_fini(struct dial_cache *cache);
+
+/* A resolved name that is shared by many dials: kept for 30 s, and thrown
+ * away when a dial over it fails. Zero-initialised; holds no memory. */
+struct dial_cache {
+	struct dial_addrs addrs;	/* count 0: nothing is known */
+	uint64_t expires_us;
+};
 
 struct dial_target {
 	const char *host;	/* name or address, without brackets */
@@ -41,7 +50,7 @@ struct dial_target {
  * copied; the cache must outlive the dial. A connection of a socket to itself counts as
  * ECONNREFUSED. Local sources used up (EADDRNOTAVAIL) and descriptors
  * (EMFILE) are reported as they are. */
-struct dial *dial_start(struct poller *p, const struct dial_target *target,
+struct dial *dial_start(struct worker *w, const struct dial_target *target,
 	void (*on_done)(void *owner, const struct dial_result *result), void *owner);
 
 /* Ends it without a callback. */

@@ -30,6 +30,7 @@ struct poller {
 	void *batch;		/* events being dispatched, or NULL */
 	int at, count;
 	struct list deferred;
+	bool running;		/* deferred turns run before the loop sleeps anyway */
 	unsigned handles;	/* libuv handles not yet closed */
 };
 
@@ -52,8 +53,9 @@ struct turn {
 /* 0 or -errno. */
 int poller_init(struct poller *p, uv_loop_t *loop);
 
-/* Begins to close the libuv handles; run the loop until they are. The struct
- * must live that long. No socket may be open any more. */
+/* Runs what is deferred and begins to close the libuv handles; run the loop
+ * until they are. The struct must live that long. No socket may be open any
+ * more. Until it is called the poller keeps uv_run() from returning. */
 void poller_close(struct poller *p);
 
 /* Takes a non-blocking descriptor over and reports its events from the next

@@ -12,10 +12,11 @@
 int sys_socket(int family);
 int sys_accept(int fd, struct sockaddr_storage *peer);
 
-/* Binds and listens. `probe` fails with -EADDRINUSE when anybody listens
- * there, also on the other wildcard family. IPv6 sockets are IPV6_V6ONLY=0
- * when `dual`. */
-int sys_listen(const struct sockaddr *addr, int backlog, bool dual);
+/* Binds and listens, with SO_REUSEADDR: a port with connections in TIME_WAIT
+ * is free, one with a listener is not (Linux). An IPv6 socket takes IPv4, too,
+ * when `dual`. Accepted sockets inherit TCP_NODELAY and, when `reset`,
+ * SO_LINGER{1,0}. */
+int sys_listen(const struct sockaddr *addr, int backlog, bool dual, bool reset);
 
 void sys_nodelay(int fd);
 /* Keepalive and TCP_USER_TIMEOUT for a control connection. */

@@ -1,0 +1,331 @@
+#include "net/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/sys.h"
+
+/* How many times one turn reads a full scratch from one connection. */
+enum { READS_A_TURN = 2, FIRST_TLS = 0x16, FIRST_PLAIN = 0x01 };
+
+bool conn_can_send(const struct conn *c)
+{
+	return c->is_open && !c->is_closed && !c->out;
+}
+
+bool conn_is_encrypted(const struct conn *c)
+{
+	return c->tls != NULL;
+}
+
+static void lost(struct conn *c, const char *why)
+{
+	if (!c->is_closed)
+		c->ops->on_lost(c, why);
+}
+
+/* --- output ------------------------------------------------------------- */
+
+static void release_out(struct conn *c)
+{
+	if (!c->out)
+		return;
+	if (c->tls)
+		tls_output(c->tls, NULL, 0);
+	worker_give(c->worker, c->out);
+	c->out = NULL;
+	c->out_at = c->out_len = 0;
+	c->blocked_us = 0;
+}
+
+/* Sends what `out` holds. False when the connection was lost. */
+static bool flush(struct conn *c)
+{
+	while (c->out_at < c->out_len) {
+		ssize_t n = send(c->sock.fd, c->out + c->out_at, c->out_len - c->out_at,
+			MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			c->sock.writable = false;
+			break;
+		}
+		if (n < 0) {
+			const char *why = strerror(errno);
+
+			release_out(c);
+			lost(c, why);
+			return false;
+		}
+		c->out_at += (size_t)n;
+		c->sent += (uint64_t)n;
+		c->blocked_us = 0;
+	}
+	if (c->out_at == c->out_len)
+		release_out(c);
+	else if (!c->blocked_us)
+		c->blocked_us = worker_now(c->worker);
+	return true;
+}
+
+/* The handshake and what TLS itself has to say is written to `out`, too. */
+static bool begin_output(struct conn *c)
+{
+	if (c->out)
+		return true;
+	c->out = worker_take(c->worker);
+	if (c->out && c->tls)
+		tls_output(c->tls, c->out, WORKER_OUT);
+	return c->out != NULL;
+}
+
+static bool end_output(struct conn *c)
+{
+	if (c->tls)
+		c->out_len = tls_output_len(c->tls);
+	return flush(c);
+}
+
+uint8_t *conn_buffer(struct conn *c)
+{
+	if (c->tls)
+		return c->worker->plain;
+	return begin_output(c) ? c->out : NULL;
+}
+
+void conn_send(struct conn *c, size_t len)
+{
+	if (!c->tls) {
+		c->out_len = len;
+		flush(c);
+		return;
+	}
+	if (len == 0)
+		return;
+	if (!begin_output(c)) {
+		lost(c, "out of memory");
+		return;
+	}
+	if (tls_write(c->tls, c->worker->plain, len) != (ssize_t)len) {
+		release_out(c);
+		lost(c, tls_error(c->tls));
+		return;
+	}
+	end_output(c);
+}
+
+void conn_say(struct conn *c, const void *data, size_t len)
+{
+	if (send(c->sock.fd, data, len, MSG_NOSIGNAL) > 0)
+		shutdown(c->sock.fd, SHUT_WR);
+}
+
+/* --- input -------------------------------------------------------------- */
+
+static void opened(struct conn *c)
+{
+	c->is_open = true;
+	c->ops->on_open(c);
+}
+
+static bool start_tls(struct conn *c)
+{
+	c->tls = tls_new(c->context, c->mode != CONN_TLS_CLIENT, c->host);
+	return c->tls != NULL;
+}
+
+/* Moves the handshake on with what was fed. False when the input ends here. */
+static bool shake_hands(struct conn *c)
+{
+	enum tls_result result;
+
+	if (!begin_output(c)) {
+		lost(c, "out of memory");
+		return false;
+	}
+	result = tls_handshake(c->tls);
+	if (!end_output(c))
+		return false;
+	if (result == TLS_FAILED) {
+		lost(c, tls_error(c->tls));
+		return false;
+	}
+	if (result == TLS_DONE)
+		opened(c);
+	return result == TLS_DONE && !c->is_closed;
+}
+
+static void take_tls(struct conn *c, const uint8_t *data, size_t len)
+{
+	ssize_t n = 0;
+
+	tls_feed(c->tls, data, len);
+	if (!c->is_open && !shake_hands(c))
+		return;
+	while (!c->is_closed && (n = tls_read(c->tls, c->worker->plain, WORKER_SCRATCH)) > 0)
+		c->ops->on_bytes(c, c->worker->plain, (size_t)n);
+	if (c->is_closed)
+		return;
+	if (tls_is_ended(c->tls))
+		lost(c, "closed by the other side");
+	else if (n < 0)
+		lost(c, tls_error(c->tls));
+}
+
+/* Decides by the first byte what a connection is. */
+static bool sniff(struct conn *c, const uint8_t *data, size_t len)
+{
+	if (data[0] == FIRST_TLS && start_tls(c)) {
+		c->mode = CONN_TLS_SERVER;
+		return true;
+	}
+	if (data[0] == FIRST_PLAIN) {
+		c->mode = CONN_PLAIN;
+		opened(c);
+		return !c->is_closed;
+	}
+	c->ops->on_stranger(c, data, len);
+	return false;
+}
+
+static void take(struct conn *c, const uint8_t *data, size_t len)
+{
+	c->received += len;
+	if (c->mode == CONN_SNIFF && !sniff(c, data, len))
+		return;
+	if (c->tls)
+		take_tls(c, data, len);
+	else
+		c->ops->on_bytes(c, data, len);
+}
+
+/* One recv. False when there is nothing more to read in this turn. */
+static bool read_once(struct conn *c)
+{
+	ssize_t n = recv(c->sock.fd, c->worker->raw, WORKER_SCRATCH, 0);
+
+	if (n < 0 && errno == EINTR)
+		return true;
+	if (n < 0 && errno == EAGAIN) {
+		c->sock.readable = false;
+		return false;
+	}
+	if (n <= 0) {
+		c->sock.readable = false;
+		lost(c, n ? strerror(errno) : "closed by the other side");
+		return false;
+	}
+	/* A short read has drained the kernel, but for a FIN or an error. */
+	if (n < WORKER_SCRATCH && !c->sock.hangup && !c->sock.failed)
+		c->sock.readable = false;
+	take(c, c->worker->raw, (size_t)n);
+	return !c->is_closed && c->sock.readable;
+}
+
+static void read_some(struct conn *c)
+{
+	for (int i = 0; i < READS_A_TURN; i++)
+		if (c->is_closed || !c->reading || !c->sock.readable || !read_once(c))
+			return;
+	poller_defer(&c->worker->poller, &c->turn);
+}
+
+static void on_turn(struct turn *t)
+{
+	read_some(list_entry(t, struct conn, turn));
+}
+
+static void on_event(struct sock *s)
+{
+	struct conn *c = list_entry(s, struct conn, sock);
+
+	if (s->failed)
+		s->readable = true; /* recv() will say why. */
+	if (c->out && s->writable && (!flush(c) || c->is_closed))
+		return;
+	if (conn_can_send(c))
+		c->ops->on_space(c);
+	read_some(c);
+}
+
+void conn_read(struct conn *c, bool reading)
+{
+	if (c->reading == reading || c->is_closed)
+		return;
+	c->reading = reading;
+	if (reading)
+		poller_defer(&c->worker->poller, &c->turn);
+}
+
+/* --- life --------------------------------------------------------------- */
+
+/* What must happen first but not from inside conn_open(). */
+static void on_begin(struct turn *t)
+{
+	struct conn *c = list_entry(t, struct conn, turn);
+
+	c->turn.run = on_turn;
+	if (c->mode == CONN_PLAIN)
+		opened(c);
+	else if (c->mode == CONN_TLS_CLIENT)
+		shake_hands(c);
+	if (!c->is_closed)
+		read_some(c);
+}
+
+int conn_open(struct conn *c, struct worker *w, int fd, enum conn_mode mode,
+	struct tls_context *context, const char *host, const struct conn_ops *ops)
+{
+	int err;
+
+	*c = (struct conn){
+		.sock.fd = -1,
+		.worker = w,
+		.ops = ops,
+		.mode = mode,
+		.context = context,
+		.host = host,
+		.reading = true,
+	};
+	poller_turn_init(&c->turn, on_begin);
+	if ((mode == CONN_TLS_CLIENT || mode == CONN_TLS_SERVER) && !start_tls(c)) {
+		close(fd);
+		return -ENOMEM;
+	}
+	sys_nodelay(fd);
+	err = poller_add(&w->poller, &c->sock, fd, on_event);
+	if (err) {
+		tls_free(c->tls);
+		close(fd);
+		return err;
+	}
+	poller_defer(&w->poller, &c->turn);
+	return 0;
+}
+
+static void say_goodbye(struct conn *c)
+{
+	if (!c->tls || !c->is_open || c->out || !begin_output(c))
+		return;
+	tls_shutdown(c->tls);
+	c->out_len = tls_output_len(c->tls);
+	if (c->out_len)
+		send(c->sock.fd, c->out, c->out_len, MSG_NOSIGNAL);
+}
+
+void conn_close(struct conn *c)
+{
+	if (c->is_closed)
+		return;
+	c->is_closed = true;
+	list_remove(&c->turn.node);
+	say_goodbye(c);
+	release_out(c);
+	tls_free(c->tls);
+	c->tls = NULL;
+	poller_close_sock(&c->sock);
+}

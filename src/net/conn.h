@@ -1,0 +1,85 @@
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net/poller.h"
+#include "net/tls.h"
+#include "net/worker.h"
+
+/*
+ * The transport of a session: a connected socket, maybe with TLS. Input is
+ * pushed as it comes; output is composed into a buffer that this connection
+ * lends, and leaves at once or stays until the kernel takes it. While any
+ * stays, conn_can_send() is false and nothing more is composed.
+ */
+struct conn;
+
+enum conn_mode {
+	CONN_PLAIN,
+	CONN_TLS_CLIENT,
+	CONN_TLS_SERVER,
+	CONN_SNIFF,	/* server: the first byte says plain or TLS */
+};
+
+/* None comes from inside conn_open() or after conn_close(). */
+struct conn_ops {
+	/* Bytes may be sent; with TLS the handshake is done. */
+	void (*on_open)(struct conn *c);
+	void (*on_bytes)(struct conn *c, const uint8_t *data, size_t len);
+	/* conn_can_send() became true again. */
+	void (*on_space)(struct conn *c);
+	/* The first bytes on a sniffing connection are of no gotunnel client. */
+	void (*on_stranger)(struct conn *c, const uint8_t *data, size_t len);
+	/* It ended from outside: `why` is "Connection reset by peer", "closed
+	 * by the other side", or what TLS says. The owner calls conn_close(). */
+	void (*on_lost)(struct conn *c, const char *why);
+};
+
+struct conn {
+	struct sock sock;
+	struct worker *worker;
+	const struct conn_ops *ops;
+	enum conn_mode mode;
+	struct tls_context *context;
+	const char *host;
+	struct tls *tls;	/* NULL: plain, or not known yet */
+	struct turn turn;	/* reads on in the next turn */
+	uint8_t *out;		/* what the kernel did not take, or NULL */
+	size_t out_at, out_len;
+	bool is_open;		/* on_open was called */
+	bool is_closed;
+	bool reading;		/* the owner wants input */
+	uint64_t blocked_us;	/* since when `out` stays, 0: it does not */
+	uint64_t received, sent; /* bytes of the socket */
+};
+
+/* Takes fd over (connected, non-blocking). context may be NULL for CONN_PLAIN;
+ * host is for SNI and the check of the name, NULL on a server; both are
+ * borrowed. 0 or -errno; on failure fd is closed. */
+int conn_open(struct conn *c, struct worker *w, int fd, enum conn_mode mode,
+	struct tls_context *context, const char *host, const struct conn_ops *ops);
+
+/* The one door: idempotent, legal in any callback. Sends close_notify when
+ * nothing else is waiting; what the kernel has still leaves. */
+void conn_close(struct conn *c);
+
+bool conn_can_send(const struct conn *c);
+
+/* Where the owner composes up to WORKER_COMPOSE bytes; NULL when memory is
+ * out. Then conn_send() with what was composed (0 is legal). */
+uint8_t *conn_buffer(struct conn *c);
+void conn_send(struct conn *c, size_t len);
+
+/* A few words to whom is no gotunnel client, in on_stranger: sent as far as
+ * the kernel takes them, then the end of our side. */
+void conn_say(struct conn *c, const void *data, size_t len);
+
+/* Stops and resumes on_bytes. */
+void conn_read(struct conn *c, bool reading);
+
+bool conn_is_encrypted(const struct conn *c);
+
+#endif

@@ -1,0 +1,136 @@
+#include "net/listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/addr.h"
+#include "net/sys.h"
+
+enum { ACCEPTS_A_TURN = 64, BACKLOG = 1024, RETRY_MS = 200 };
+
+static void on_retry(struct timer *t)
+{
+	struct listener *l = t->data;
+
+	l->starved = false;
+	poller_defer(&l->worker->poller, &l->turn);
+}
+
+/* Waits for relief: a descriptor or memory that others give back. */
+static void starve(struct listener *l, int error)
+{
+	l->starved = true;
+	l->refusals++;
+	if (!l->timer)
+		l->timer = timer_new(l->worker->loop, on_retry, l);
+	if (l->timer)
+		timer_start(l->timer, RETRY_MS);
+	if (l->on_starved)
+		l->on_starved(l, error);
+}
+
+/* One accept. False when there is nothing more to accept for now. */
+static bool accept_one(struct listener *l)
+{
+	struct sockaddr_storage peer;
+	int fd = sys_accept(l->sock.fd, &peer);
+
+	if (fd >= 0) {
+		l->on_accept(l, fd, &peer);
+		return l->sock.fd >= 0 && !l->paused;
+	}
+	switch (fd) {
+	case -EAGAIN:
+		l->sock.readable = false;
+		return false;
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOBUFS:
+	case -ENOMEM:
+		starve(l, fd);
+		return false;
+	}
+	return true; /* ECONNABORTED and what the network did to that one. */
+}
+
+static void accept_some(struct listener *l)
+{
+	if (l->sock.fd < 0 || l->paused || l->starved || !l->sock.readable)
+		return;
+	for (int i = 0; i < ACCEPTS_A_TURN; i++)
+		if (!accept_one(l))
+			return;
+	poller_defer(&l->worker->poller, &l->turn);
+}
+
+static void on_turn(struct turn *t)
+{
+	accept_some(list_entry(t, struct listener, turn));
+}
+
+static void on_event(struct sock *s)
+{
+	accept_some(list_entry(s, struct listener, sock));
+}
+
+static int listen_any(uint16_t port, bool reset)
+{
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int fd = sys_listen((struct sockaddr *)&v6, BACKLOG, true, reset);
+
+	if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)
+		fd = sys_listen((struct sockaddr *)&v4, BACKLOG, false, reset);
+	return fd;
+}
+
+int listener_open(struct listener *l, struct worker *w, const char *host, uint16_t port, bool reset,
+	void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer))
+{
+	struct sockaddr_storage addr;
+	int fd, err;
+
+	*l = (struct listener){ .worker = w, .on_accept = on_accept, .sock.fd = -1 };
+	poller_turn_init(&l->turn, on_turn);
+	if (!host)
+		fd = listen_any(port, reset);
+	else if (addr_numeric(host, port, &addr) < 0)
+		fd = -EINVAL;
+	else
+		fd = sys_listen((struct sockaddr *)&addr, BACKLOG, false, reset);
+	if (fd < 0)
+		return fd;
+	err = poller_add(&w->poller, &l->sock, fd, on_event);
+	if (err)
+		close(fd);
+	return err;
+}
+
+void listener_close(struct listener *l)
+{
+	list_remove(&l->turn.node);
+	timer_free(l->timer);
+	l->timer = NULL;
+	poller_close_sock(&l->sock);
+}
+
+void listener_pause(struct listener *l, bool paused)
+{
+	if (l->paused == paused || l->sock.fd < 0)
+		return;
+	l->paused = paused;
+	if (!paused)
+		poller_defer(&l->worker->poller, &l->turn);
+}
+
+bool listener_is_open(const struct listener *l)
+{
+	return l->sock.fd >= 0;
+}
+
+uint16_t listener_port(const struct listener *l)
+{
+	return sys_local_port(l->sock.fd);
+}

@@ -1,0 +1,154 @@
+#include "net/sys.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <linux/sockios.h>
+#endif
+
+int sys_socket(int family)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int sys_accept(int fd, struct sockaddr_storage *peer)
+{
+	socklen_t len = sizeof *peer;
+	int conn = accept4(fd, (struct sockaddr *)peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	return conn < 0 ? -errno : conn;
+}
+
+static void set_int(int fd, int level, int name, int value)
+{
+	setsockopt(fd, level, name, &value, sizeof value);
+}
+
+static socklen_t addr_len(const struct sockaddr *addr)
+{
+	return addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
+
+int sys_listen(const struct sockaddr *addr, int backlog, bool dual, bool reset)
+{
+	int fd = sys_socket(addr->sa_family);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (addr->sa_family == AF_INET6)
+		set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual);
+	sys_nodelay(fd);
+	if (reset)
+		sys_linger_reset(fd, true);
+	if (bind(fd, addr, addr_len(addr)) == 0 && listen(fd, backlog) == 0)
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+void sys_nodelay(int fd)
+{
+	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+void sys_keepalive(int fd, unsigned dead_ms)
+{
+	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+#ifdef TCP_USER_TIMEOUT
+	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, 15);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
+	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)dead_ms);
+#else
+	(void)dead_ms;
+#endif
+}
+
+void sys_notsent_lowat(int fd, unsigned bytes)
+{
+#ifdef TCP_NOTSENT_LOWAT
+	set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)bytes);
+#else
+	(void)fd;
+	(void)bytes;
+#endif
+}
+
+void sys_linger_reset(int fd, bool on)
+{
+	struct linger linger = { .l_onoff = on, .l_linger = 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+int sys_error(int fd)
+{
+	int err = 0;
+	socklen_t len = sizeof err;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+		return -errno;
+	return -err;
+}
+
+size_t sys_unsent(int fd)
+{
+#ifdef SIOCOUTQ
+	int n = 0;
+
+	if (ioctl(fd, SIOCOUTQ, &n) == 0 && n > 0)
+		return (size_t)n;
+#else
+	(void)fd;
+#endif
+	return 0;
+}
+
+bool sys_is_self_connected(int fd)
+{
+	struct sockaddr_storage a, b;
+	socklen_t alen = sizeof a, blen = sizeof b;
+
+	memset(&a, 0, sizeof a);
+	memset(&b, 0, sizeof b);
+	return getsockname(fd, (struct sockaddr *)&a, &alen) == 0 &&
+		getpeername(fd, (struct sockaddr *)&b, &blen) == 0 && alen == blen &&
+		memcmp(&a, &b, alen) == 0;
+}
+
+uint16_t sys_local_port(int fd)
+{
+	struct sockaddr_storage a;
+	socklen_t len = sizeof a;
+
+	if (getsockname(fd, (struct sockaddr *)&a, &len) < 0)
+		return 0;
+	return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port :
+		((struct sockaddr_in *)&a)->sin_port);
+}
+
+unsigned sys_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 1024;
+	if (limit.rlim_cur < limit.rlim_max) {
+		rlim_t soft = limit.rlim_cur;
+
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+			limit.rlim_cur = soft;
+	}
+	return limit.rlim_cur > 1u << 20 ? 1u << 20 : (unsigned)limit.rlim_cur;
+}

@@ -1,0 +1,51 @@
+#ifndef NET_WORKER_H
+#define NET_WORKER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "net/poller.h"
+
+/*
+ * A loop with what everything on it shares: the poller, scratch buffers for
+ * input, and a small pool of output buffers. There is one worker today;
+ * nothing on the data path knows another.
+ *
+ * Scratch lives from one recv to the end of its handling and is never kept.
+ * An output buffer belongs to the connection that could not send all of it,
+ * until it has.
+ */
+enum {
+	WORKER_SCRATCH = 512 * 1024,
+	WORKER_COMPOSE = 256 * 1024 + 4096,	/* plaintext composed at once */
+	WORKER_OUT = WORKER_COMPOSE + 4096,	/* with the overhead of TLS */
+};
+
+struct worker {
+	uv_loop_t *loop;
+	struct poller poller;
+	uint8_t *raw;		/* WORKER_SCRATCH: what recv gives */
+	uint8_t *plain;		/* WORKER_SCRATCH: what TLS makes of it */
+	uint8_t *spare[2];	/* output buffers at rest, or NULL */
+};
+
+/* 0 or -errno. */
+int worker_init(struct worker *w, uv_loop_t *loop);
+
+/* Begins to close the handles; run the loop until it returns, then call
+ * worker_fini(). */
+void worker_close(struct worker *w);
+void worker_fini(struct worker *w);
+
+/* WORKER_OUT bytes, or NULL when memory is out. */
+uint8_t *worker_take(struct worker *w);
+void worker_give(struct worker *w, uint8_t *buffer);
+
+/* Frees buffers at rest; for the moment when nothing was sent for a while. */
+void worker_trim(struct worker *w);
+
+/* Monotonic microseconds, in the scaled time of net/timer.h. */
+uint64_t worker_now(const struct worker *w);
+
+#endif
