@@ -1,0 +1,438 @@
+#include "tunnel/link.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/sys.h"
+
+enum {
+	COMPOSES_A_TURN = 4,
+	LAST_WORDS_US = 2 * 1000 * 1000, /* patience for an ERROR to leave */
+};
+
+static void arm(struct link *l, uint64_t at_us);
+static void close_now(struct link *l);
+
+/* --- what the session asks for ---------------------------------------------- */
+
+static struct pipe *pipe_of(struct stream *st)
+{
+	return st->user;
+}
+
+static enum code make_proof(struct link *l, enum proof_role role, const uint8_t *secret, size_t len,
+	uint8_t out[LOGIN_SPAKE])
+{
+	proof_free(l->proof);
+	l->proof = proof_new(role, secret, len, out);
+	return l->proof ? CODE_OK : CODE_INTERNAL;
+}
+
+static enum code on_message(void *owner, const struct login_hello *hello, uint8_t out[LOGIN_SPAKE])
+{
+	struct link *l = owner;
+	const uint8_t *secret = l->config.secret;
+	size_t len = l->config.secret_len;
+	uint8_t nobody[32];
+	enum code code;
+
+	if (!hello)
+		return make_proof(l, PROOF_CLIENT, secret, len, out);
+	len = l->ops->secret(l, hello, &secret);
+	if (!len) {
+		/* The same work and the same answer as for a wrong secret. */
+		proof_random(nobody, sizeof nobody);
+		secret = nobody;
+		len = sizeof nobody;
+	}
+	code = make_proof(l, PROOF_SERVER, secret, len, out);
+	proof_wipe(nobody, sizeof nobody);
+	return code;
+}
+
+static enum code on_prove(void *owner, const uint8_t peer[LOGIN_SPAKE], struct span hello,
+	struct span ack, struct session_proofs *out)
+{
+	struct link *l = owner;
+	uint8_t exporter[PROOF_EXPORTER];
+	struct proof_transcript t = {
+		.hello = hello.at,
+		.hello_len = hello.len,
+		.ack = ack.at,
+		.ack_len = ack.len,
+		.transport = l->conn.tls ? PROOF_TLS : PROOF_PLAIN,
+		.exporter = l->conn.tls ? exporter : NULL,
+	};
+	struct proof_keys keys;
+	int err = l->conn.tls ? tls_exporter(l->conn.tls, exporter) : 0;
+
+	if (err || proof_finish(l->proof, peer, &t, &keys) < 0) {
+		/* What is no message cannot be answered with a good proof. */
+		proof_random(&keys, sizeof keys);
+	}
+	proof_free(l->proof);
+	l->proof = NULL;
+	memcpy(out->client, keys.client, sizeof out->client);
+	memcpy(out->server, keys.server, sizeof out->server);
+	memcpy(out->resume, keys.resume, sizeof out->resume);
+	proof_wipe(&keys, sizeof keys);
+	proof_wipe(exporter, sizeof exporter);
+	return CODE_OK;
+}
+
+static void on_random(void *owner, void *out, size_t n)
+{
+	(void)owner;
+	proof_random(out, n);
+}
+
+static void on_login(void *owner)
+{
+	struct link *l = owner;
+
+	l->is_known = true;
+	arm(l, session_tick(&l->session, l->conn.blocked_us, worker_now(l->worker)));
+	l->ops->on_login(l);
+}
+
+static void on_shutdown(void *owner, uint32_t drain_ms)
+{
+	struct link *l = owner;
+
+	l->ops->on_shutdown(l, drain_ms);
+}
+
+static void on_output(void *owner)
+{
+	struct link *l = owner;
+
+	link_wake(l);
+}
+
+static void on_bind(void *owner, const struct bind_request *request)
+{
+	struct link *l = owner;
+
+	l->ops->on_bind(l, request);
+}
+
+static void on_unbind(void *owner, uint32_t bind_id)
+{
+	struct link *l = owner;
+
+	l->ops->on_unbind(l, bind_id);
+}
+
+static void on_answer(void *owner, struct stream *st)
+{
+	struct link *l = owner;
+
+	l->ops->on_answer(l, st);
+}
+
+static void on_bind_ok(void *owner, const struct bind_ok *ok)
+{
+	struct link *l = owner;
+
+	l->ops->on_bind_ok(l, ok);
+}
+
+static void on_bind_err(void *owner, const struct bind_err *err)
+{
+	struct link *l = owner;
+
+	l->ops->on_bind_err(l, err);
+}
+
+static enum code on_open(void *owner, struct stream *st, const struct flow_open *open)
+{
+	struct link *l = owner;
+
+	return l->ops->on_open(l, st, open);
+}
+
+static void on_data(void *owner, struct stream *st, const uint8_t *data, size_t len)
+{
+	(void)owner;
+	pipe_take(pipe_of(st), data, len);
+}
+
+static void on_close(void *owner, struct stream *st)
+{
+	(void)owner;
+	pipe_end(pipe_of(st));
+}
+
+static void on_reset(void *owner, struct stream *st, enum code code)
+{
+	(void)owner;
+	pipe_was_reset(pipe_of(st), code);
+}
+
+static size_t on_pull(void *owner, struct stream *st, uint8_t *out, size_t cap)
+{
+	(void)owner;
+	return pipe_pull(pipe_of(st), out, cap);
+}
+
+static void on_end(void *owner, const struct session_end *end)
+{
+	struct link *l = owner;
+
+	l->is_finishing = true;
+	l->finish_us = worker_now(l->worker);
+	if (l->ops->on_end)
+		l->ops->on_end(l, end);
+	link_wake(l); /* The flush sends the last words and closes. */
+}
+
+static const struct session_ops session_ops = {
+	.message = on_message,
+	.prove = on_prove,
+	.random = on_random,
+	.equal = proof_equal,
+	.on_login = on_login,
+	.on_end = on_end,
+	.on_shutdown = on_shutdown,
+	.on_output = on_output,
+	.on_bind = on_bind,
+	.on_unbind = on_unbind,
+	.on_answer = on_answer,
+	.on_bind_ok = on_bind_ok,
+	.on_bind_err = on_bind_err,
+	.on_open = on_open,
+	.on_data = on_data,
+	.on_close = on_close,
+	.on_reset = on_reset,
+	.pull = on_pull,
+};
+
+/* --- sending ------------------------------------------------------------------ */
+
+/* One buffer full. False when there is nothing to send. */
+static bool compose(struct link *l)
+{
+	uint8_t *out = conn_buffer(&l->conn);
+	size_t n;
+
+	if (!out) {
+		link_abort(l, "out of memory");
+		return false;
+	}
+	n = session_compose(&l->session, out, WORKER_COMPOSE, worker_now(l->worker));
+	conn_send(&l->conn, n);
+	return n > 0;
+}
+
+static void flush(struct turn *turn)
+{
+	struct link *l = list_entry(turn, struct link, flush);
+	int i = 0;
+
+	if (l->is_closed || !l->has_begun)
+		return;
+	while (conn_can_send(&l->conn) && session_has_output(&l->session)) {
+		if (i++ == COMPOSES_A_TURN) {
+			link_wake(l);
+			break;
+		}
+		if (!compose(l))
+			break;
+	}
+	if (l->is_closed)
+		return;
+	if (l->is_finishing && (!l->conn.is_open || (!l->conn.out && !session_has_output(&l->session))))
+		close_now(l);
+	else if (!l->is_finishing)
+		conn_read(&l->conn, session_may_feed(&l->session));
+	if (!l->is_closed && l->session.credit_us < l->timer_due_us)
+		arm(l, l->session.credit_us);
+}
+
+void link_wake(struct link *l)
+{
+	if (!l->is_closed)
+		poller_defer(&l->worker->poller, &l->flush);
+}
+
+/* --- the connection ------------------------------------------------------------- */
+
+static struct link *link_of(struct conn *c)
+{
+	return list_entry(c, struct link, conn);
+}
+
+static void begin(struct link *l)
+{
+	enum code code;
+
+	if (l->config.refuse_plain && !l->conn.tls)
+		l->config.session.refuse = CODE_ENCRYPTION_REQUIRED;
+	code = session_init(&l->session, &l->config.session, &session_ops, l,
+		worker_now(l->worker));
+
+	l->has_begun = true;
+	if (code)
+		session_lost(&l->session, code_text(code));
+	link_wake(l);
+}
+
+static void on_conn_open(struct conn *c)
+{
+	begin(link_of(c));
+}
+
+static void on_bytes(struct conn *c, const uint8_t *data, size_t len)
+{
+	struct link *l = link_of(c);
+
+	if (l->is_finishing)
+		return;
+	session_feed(&l->session, data, len, worker_now(l->worker));
+	if (!l->is_finishing)
+		conn_read(c, session_may_feed(&l->session));
+}
+
+static void on_space(struct conn *c)
+{
+	link_wake(link_of(c));
+}
+
+static void on_stranger(struct conn *c, const uint8_t *data, size_t len)
+{
+	struct link *l = link_of(c);
+
+	l->ops->on_stranger(l, data, len);
+	close_now(l);
+}
+
+static void on_lost(struct conn *c, const char *why)
+{
+	link_abort(link_of(c), why);
+}
+
+static const struct conn_ops conn_ops = {
+	.on_open = on_conn_open,
+	.on_bytes = on_bytes,
+	.on_space = on_space,
+	.on_stranger = on_stranger,
+	.on_lost = on_lost,
+};
+
+void link_abort(struct link *l, const char *why)
+{
+	if (l->is_closed)
+		return;
+	if (l->has_begun) {
+		session_lost(&l->session, why);
+	} else {
+		struct session_end end = { SESSION_LOST, CODE_OK, 0, "" };
+
+		strncpy(end.text, why, sizeof end.text - 1);
+		l->is_finishing = true;
+		l->ops->on_end(l, &end);
+	}
+	close_now(l);
+}
+
+bool link_explain(const struct link *l, char *what, size_t what_cap, char *hint, size_t hint_cap)
+{
+	return l->conn.tls && tls_explain(l->conn.tls, what, what_cap, hint, hint_cap);
+}
+
+/* --- life --------------------------------------------------------------------------- */
+
+static void on_gone(struct turn *turn)
+{
+	struct link *l = list_entry(turn, struct link, flush);
+
+	if (!list_is_empty(&l->pipes)) {
+		/* A pipe that hands its last bytes over may take a second. */
+		timer_start(l->timer, 50);
+		return;
+	}
+	timer_free(l->timer);
+	l->timer = NULL;
+	if (l->has_begun)
+		session_fini(&l->session);
+	proof_free(l->proof);
+	l->proof = NULL;
+	proof_wipe(&l->session.proofs, sizeof l->session.proofs);
+	l->ops->on_closed(l);
+}
+
+static void close_now(struct link *l)
+{
+	if (l->is_closed)
+		return;
+	l->is_closed = true;
+	conn_close(&l->conn);
+	list_remove(&l->flush.node);
+	l->flush.run = on_gone;
+	poller_defer(&l->worker->poller, &l->flush);
+}
+
+static void on_timer(struct timer *t)
+{
+	struct link *l = t->data;
+	uint64_t now = worker_now(l->worker);
+
+	l->timer_due_us = UINT64_MAX;
+	if (l->is_closed) {
+		on_gone(&l->flush);
+		return;
+	}
+	if (l->is_finishing) {
+		if (now - l->finish_us >= LAST_WORDS_US)
+			close_now(l);
+		else
+			arm(l, l->finish_us + LAST_WORDS_US);
+		return;
+	}
+	if (!l->has_begun) {
+		link_abort(l, "no TLS handshake in time");
+		return;
+	}
+	arm(l, session_tick(&l->session, l->conn.blocked_us, now));
+}
+
+static void arm(struct link *l, uint64_t at_us)
+{
+	uint64_t now = worker_now(l->worker);
+
+	if (l->is_closed || at_us == UINT64_MAX)
+		return;
+	l->timer_due_us = at_us;
+	timer_start(l->timer, at_us > now ? (at_us - now + 999) / 1000 : 0);
+}
+
+int link_open(struct link *l, struct worker *w, int fd, const struct link_config *config,
+	const struct link_ops *ops, void *owner)
+{
+	int err;
+
+	*l = (struct link){
+		.worker = w,
+		.ops = ops,
+		.owner = owner,
+		.config = *config,
+		.timer_due_us = UINT64_MAX,
+	};
+	list_init(&l->pipes);
+	poller_turn_init(&l->flush, flush);
+	l->timer = timer_new(w->loop, on_timer, l);
+	if (!l->timer) {
+		close(fd);
+		return -ENOMEM;
+	}
+	sys_keepalive(fd, (unsigned)(config->session.dead_us / 1000));
+	sys_notsent_lowat(fd, 128 * 1024);
+	err = conn_open(&l->conn, w, fd, config->mode, config->context, config->host, &conn_ops);
+	if (err) {
+		timer_free(l->timer);
+		return err;
+	}
+	arm(l, worker_now(w) + config->session.login_us);
+	return 0;
+}

@@ -1,0 +1,331 @@
+#include "tunnel/pipe.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/sys.h"
+#include "tunnel/link.h"
+
+/* After a reset from the far end the kernel gets this long to hand over what
+ * it has; it is asked every few milliseconds, for nothing tells. */
+enum { HAND_OVER_MS = 1000, HAND_OVER_ASK_MS = 5 };
+
+static void on_turn(struct turn *t);
+static void on_event(struct sock *s);
+
+struct pipe *pipe_new(struct link *link)
+{
+	struct pipe *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return NULL;
+	p->link = link;
+	p->sock.fd = -1;
+	p->begun_us = worker_now(link->worker);
+	list_init(&p->node);
+	poller_turn_init(&p->turn, on_turn);
+	list_append(&link->pipes, &p->node);
+	return p;
+}
+
+void pipe_join(struct pipe *p, struct stream *st)
+{
+	p->stream = st;
+	st->user = p;
+}
+
+static void let_stream_go(struct pipe *p)
+{
+	struct stream *st = p->stream;
+
+	p->stream = NULL;
+	if (!st)
+		return;
+	st->user = NULL;
+	stream_release(&p->link->session, st);
+}
+
+/* Everything that ends a pipe ends here; it is freed in the next turn, so
+ * that no caller up the stack holds a dead one. */
+static void finish(struct pipe *p)
+{
+	if (p->state == PIPE_DONE)
+		return;
+	p->state = PIPE_DONE;
+	poller_close_sock(&p->sock);
+	queue_fini(&p->queue);
+	if (p->timer)
+		timer_free(p->timer);
+	p->timer = NULL;
+	poller_defer(&p->link->worker->poller, &p->turn);
+}
+
+static void on_turn(struct turn *t)
+{
+	struct pipe *p = list_entry(t, struct pipe, turn);
+
+	let_stream_go(p);
+	if (p->on_done)
+		p->on_done(p);
+	list_remove(&p->node);
+	free(p);
+}
+
+void pipe_reset(struct pipe *p, enum code code)
+{
+	if (p->state == PIPE_DONE)
+		return;
+	if (!p->code)
+		p->code = code;
+	if (p->stream)
+		stream_reset(&p->link->session, p->stream, code);
+	finish(p);
+}
+
+/* Both directions ended in good order: the socket may close with a FIN. */
+static void finish_in_order(struct pipe *p)
+{
+	if (p->sock.fd >= 0)
+		sys_linger_reset(p->sock.fd, false);
+	finish(p);
+}
+
+static void settle(struct pipe *p)
+{
+	if (p->state == PIPE_FLOWING && p->eof && p->fin_sent)
+		finish_in_order(p);
+}
+
+/* The code that tells the far end which side reset: a visitor or a service. */
+static enum code own_code(const struct pipe *p)
+{
+	return p->link->session.config.role == SESSION_SERVER ? CODE_CANCELLED : CODE_LOCAL_RESET;
+}
+
+/* --- stream to socket ---------------------------------------------------- */
+
+static void consumed(struct pipe *p, size_t n)
+{
+	p->down += n;
+	if (p->stream && p->state == PIPE_FLOWING)
+		stream_consumed(&p->link->session, p->stream, n);
+}
+
+/* The socket takes no more. What it still has to say is read to its end
+ * before the stream is reset: a service may answer and close early. */
+static void break_off(struct pipe *p)
+{
+	size_t queued = queue_len(&p->queue);
+
+	p->sock.writable = false;
+	if (p->state == PIPE_HANDING) {
+		finish(p);
+		return;
+	}
+	p->broken = true;
+	queue_fini(&p->queue);
+	consumed(p, queued);
+	if (p->eof)
+		pipe_reset(p, own_code(p));
+	else if (p->stream)
+		stream_ready(&p->link->session, p->stream);
+}
+
+/* How many bytes the kernel took; 0 when it takes none now. */
+static size_t push(struct pipe *p, const uint8_t *data, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len && p->sock.writable) {
+		ssize_t n = send(p->sock.fd, data + at, len - at, MSG_NOSIGNAL);
+
+		if (n > 0) {
+			at += (size_t)n;
+		} else if (errno == EAGAIN) {
+			p->sock.writable = false;
+		} else if (errno != EINTR) {
+			p->broken = true;
+			break;
+		}
+	}
+	return at;
+}
+
+static void send_fin(struct pipe *p)
+{
+	if (p->state != PIPE_FLOWING || !p->fin_due || p->fin_sent || queue_len(&p->queue))
+		return;
+	if (!p->broken && shutdown(p->sock.fd, SHUT_WR) < 0) {
+		break_off(p);
+		return;
+	}
+	p->fin_sent = true;
+	settle(p);
+}
+
+static void flush(struct pipe *p)
+{
+	size_t n = push(p, queue_data(&p->queue), queue_len(&p->queue));
+
+	if (n) {
+		queue_drop(&p->queue, n);
+		consumed(p, n);
+	}
+	if (p->broken)
+		break_off(p);
+	else
+		send_fin(p);
+}
+
+void pipe_take(struct pipe *p, const uint8_t *data, size_t len)
+{
+	size_t n = 0;
+
+	if (p->state == PIPE_DONE || p->broken) {
+		if (p->stream)
+			stream_consumed(&p->link->session, p->stream, len);
+		return;
+	}
+	if (p->state == PIPE_FLOWING && queue_len(&p->queue) == 0)
+		n = push(p, data, len);
+	if (n)
+		consumed(p, n);
+	if (p->broken) {
+		consumed(p, len - n);
+		break_off(p);
+	} else if (queue_append(&p->queue, data + n, len - n) < 0) {
+		pipe_reset(p, CODE_OVERLOADED);
+	}
+}
+
+void pipe_end(struct pipe *p)
+{
+	p->fin_due = true;
+	send_fin(p);
+}
+
+/* --- socket to stream ---------------------------------------------------- */
+
+/* The socket said its last: a FIN, or `error`. */
+static void ended(struct pipe *p, bool error)
+{
+	p->sock.readable = false;
+	if (error || p->broken) {
+		stream_reset(&p->link->session, p->stream, own_code(p));
+		p->code = own_code(p);
+		finish(p);
+		return;
+	}
+	p->eof = true;
+	stream_close(&p->link->session, p->stream);
+	settle(p);
+}
+
+size_t pipe_pull(struct pipe *p, uint8_t *out, size_t cap)
+{
+	size_t at = 0;
+
+	while (at < cap && p->state == PIPE_FLOWING && !p->eof) {
+		ssize_t n = recv(p->sock.fd, out + at, cap - at, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			p->sock.readable = false;
+			break;
+		}
+		if (n <= 0) {
+			ended(p, n < 0);
+			break;
+		}
+		at += (size_t)n;
+		/* A short read has drained the kernel, but for a FIN or RST. */
+		if (at < cap && !p->sock.hangup && !p->sock.failed && !p->broken) {
+			p->sock.readable = false;
+			break;
+		}
+	}
+	p->up += at;
+	return at;
+}
+
+/* --- the rest ------------------------------------------------------------ */
+
+static void on_event(struct sock *s)
+{
+	struct pipe *p = list_entry(s, struct pipe, sock);
+
+	if (s->failed)
+		s->readable = true; /* recv() gives what came before, then why. */
+	if (s->failed && p->state == PIPE_HANDING) {
+		finish(p);
+		return;
+	}
+	if (s->writable && (queue_len(&p->queue) || (p->fin_due && !p->fin_sent)))
+		flush(p);
+	if (p->state == PIPE_FLOWING && s->readable && !p->eof)
+		stream_ready(&p->link->session, p->stream);
+	/* Both ends had closed when the RST came: nobody reads any more. */
+	else if (p->state == PIPE_FLOWING && s->failed && p->eof)
+		pipe_reset(p, own_code(p));
+}
+
+int pipe_attach(struct pipe *p, int fd)
+{
+	int err = poller_add(&p->link->worker->poller, &p->sock, fd, on_event);
+
+	if (err) {
+		close(fd);
+		pipe_reset(p, CODE_OVERLOADED);
+		return err;
+	}
+	p->state = PIPE_FLOWING;
+	p->sock.writable = true;
+	if (queue_len(&p->queue) || p->fin_due)
+		flush(p);
+	return 0;
+}
+
+static void on_hand_over(struct timer *t)
+{
+	struct pipe *p = t->data;
+
+	flush(p);
+	if (p->state != PIPE_HANDING)
+		return;
+	if (worker_now(p->link->worker) - p->begun_us >= HAND_OVER_MS * 1000 ||
+		(queue_len(&p->queue) == 0 && sys_unsent(p->sock.fd) == 0))
+		finish(p);
+	else
+		timer_start(p->timer, HAND_OVER_ASK_MS);
+}
+
+/* The far end's service or visitor reset: what it sent before is handed over
+ * first, and then this end sees RST. */
+static void hand_over(struct pipe *p)
+{
+	let_stream_go(p);
+	p->state = PIPE_HANDING;
+	p->begun_us = worker_now(p->link->worker);
+	p->timer = timer_new(p->link->worker->loop, on_hand_over, p);
+	if (!p->timer)
+		finish(p);
+	else
+		on_hand_over(p->timer);
+}
+
+void pipe_was_reset(struct pipe *p, enum code code)
+{
+	bool passed_on = code == CODE_LOCAL_RESET || code == CODE_CANCELLED;
+
+	if (p->state == PIPE_DONE || p->state == PIPE_HANDING)
+		return;
+	p->by_peer = true;
+	p->code = code ? code : CODE_CANCELLED;
+	if (p->state == PIPE_FLOWING && passed_on && !p->broken)
+		hand_over(p);
+	else
+		finish(p);
+}

@@ -1,0 +1,77 @@
+#ifndef TUNNEL_PIPE_H
+#define TUNNEL_PIPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/list.h"
+#include "core/queue.h"
+#include "mux/session.h"
+#include "net/poller.h"
+#include "net/timer.h"
+
+struct link;
+
+/*
+ * A stream joined to a socket: a visitor's on the server, the local service's
+ * on the client. The socket may come later than the stream (the client dials
+ * when the OPEN arrives); until then what arrives waits in the queue, which
+ * the stream's credit bounds.
+ *
+ *	stream --on_data--> [queue] --send--> socket
+ *	stream <---pull------ recv ---------- socket
+ *
+ * The socket has SO_LINGER{1,0} from birth, so that whatever goes wrong ends
+ * in RST. It loses it when both directions ended in good order.
+ */
+enum pipe_state {
+	PIPE_WAITING,	/* no socket yet */
+	PIPE_FLOWING,	/* both ends are there */
+	PIPE_HANDING,	/* the stream was reset by the far end: what is queued is
+			 * still handed over, then RST */
+	PIPE_DONE,	/* over; freed in the next turn */
+};
+
+struct pipe {
+	enum pipe_state state;
+	struct link *link;
+	struct stream *stream;	/* NULL once let go */
+	struct sock sock;
+	struct queue queue;	/* bytes for the socket that it did not take */
+	bool fin_due;		/* the stream ended: FIN after the queue */
+	bool fin_sent;
+	bool eof;		/* the socket ended in good order */
+	bool broken;		/* the socket takes no more bytes */
+	enum code code;		/* why it was reset, CODE_OK: it was not */
+	bool by_peer;		/* the far end reset it */
+	uint64_t up, down;	/* bytes socket to stream, and stream to socket */
+	uint64_t begun_us;
+	struct turn turn;
+	struct timer *timer;	/* only while handing over */
+	struct list node;	/* on link->pipes */
+	void *user;		/* the owner's: what on_done is about */
+	void (*on_done)(struct pipe *p); /* before it is freed, or NULL */
+};
+
+/* A pipe without a socket. NULL when memory is out. */
+struct pipe *pipe_new(struct link *link);
+
+/* Ties the stream to it: st->user becomes the pipe. */
+void pipe_join(struct pipe *p, struct stream *st);
+
+/* Takes a connected, non-blocking socket over, with SO_LINGER{1,0} set. 0 or -errno; on failure
+ * fd is closed and the pipe reset with CODE_OVERLOADED. */
+int pipe_attach(struct pipe *p, int fd);
+
+/* The one door: RST to the socket at once, RESET to the stream. Idempotent,
+ * legal in any callback. */
+void pipe_reset(struct pipe *p, enum code code);
+
+/* What the link passes on from the session. */
+size_t pipe_pull(struct pipe *p, uint8_t *out, size_t cap);
+void pipe_take(struct pipe *p, const uint8_t *data, size_t len);
+void pipe_end(struct pipe *p);
+void pipe_was_reset(struct pipe *p, enum code code);
+
+#endif
