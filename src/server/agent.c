@@ -1,0 +1,317 @@
+#include "server/agent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/text.h"
+#include "mux/binding.h"
+#include "server/expose.h"
+
+enum {
+	EXPOSES_MAX = 64,	/* tunnels of one session */
+	LOGIN_US = 5 * 1000 * 1000,
+	HEARTBEAT_US = 10 * 1000 * 1000,
+	DEAD_US = 25 * 1000 * 1000,
+	STUCK_US = 30 * 1000 * 1000,
+};
+
+static struct agent *agent_of(struct link *l)
+{
+	return l->owner;
+}
+
+/* --- login -------------------------------------------------------------------- */
+
+static size_t find_secret(struct link *l, const struct login_hello *hello, const uint8_t **secret)
+{
+	struct agent *a = agent_of(l);
+	bool local = addr_is_loopback((struct sockaddr *)&a->peer);
+	const char *token = credentials_find(&a->hub->credentials, hello->key_id.at,
+		hello->key_id.len, local);
+
+	if (!token)
+		return 0;
+	a->is_dev = token != a->hub->credentials.token;
+	*secret = (const uint8_t *)token;
+	return strlen(token);
+}
+
+static void on_login(struct link *l)
+{
+	struct agent *a = agent_of(l);
+	const struct session *s = &l->session;
+	char version[LOGIN_VERSION_MAX * 4 + 1];
+
+	a->is_known = true;
+	a->hub->strangers--;
+	text_escape(s->peer_name, strlen(s->peer_name), a->name, sizeof a->name);
+	text_escape(s->peer_version, strlen(s->peer_version), version, sizeof version);
+	log_info(NULL, "%s logged in (%s, %s)", a->who, a->name, version);
+	if (a->is_dev)
+		log_warn(NULL, "%s used dev-token: any program on this machine can open tunnels, also "
+			"a proxy in front of this port; set one by --token-file", a->who);
+	if (a->hub->is_stopping)
+		agent_shutdown(a, 0);
+}
+
+/* --- tunnels -------------------------------------------------------------------- */
+
+static struct expose *find(struct agent *a, uint32_t bind_id)
+{
+	for (struct list *n = a->exposes.next; n != &a->exposes; n = n->next) {
+		struct expose *e = list_entry(n, struct expose, of_agent);
+
+		if (e->bind_id == bind_id)
+			return e;
+	}
+	return NULL;
+}
+
+static unsigned count(const struct agent *a)
+{
+	unsigned n = 0;
+
+	for (const struct list *i = a->exposes.next; i != &a->exposes; i = i->next)
+		n++;
+	return n;
+}
+
+static void refuse(struct agent *a, uint32_t id, enum code code)
+{
+	struct bind_err err = { id, (uint16_t)code, 0, span_of(code_text(code)) };
+
+	binding_refuse(&a->link.session, &err);
+}
+
+static void grant(struct agent *a, const struct expose *e)
+{
+	const char *host = a->hub->config->public_host;
+	struct bind_ok ok = { e->bind_id, e->port, e->scope, span_of(host ? host : "") };
+
+	log_info(NULL, "Exposing %s %s → :%u", a->name, e->label, e->port);
+	binding_grant(&a->link.session, &ok);
+}
+
+static void on_bind(struct link *l, const struct bind_request *request)
+{
+	struct agent *a = agent_of(l);
+	struct bind_err err;
+	struct expose *e;
+	char text[64];
+
+	if (find(a, request->id)) {
+		session_fail(&l->session, CODE_PROTOCOL, "BIND: this id is bound already");
+		return;
+	}
+	if (request->kind != BIND_TCP && request->kind != BIND_HTTP) {
+		refuse(a, request->id, CODE_FORBIDDEN);
+		return;
+	}
+	if (count(a) >= EXPOSES_MAX) {
+		refuse(a, request->id, CODE_LIMIT);
+		return;
+	}
+	e = expose_open(a, request, &err, text);
+	if (e) {
+		grant(a, e);
+		return;
+	}
+	log_warn(NULL, "%s: no port for %s: %s", a->who, a->name, code_text(err.code));
+	binding_refuse(&l->session, &err);
+}
+
+static void on_unbind(struct link *l, uint32_t bind_id)
+{
+	struct expose *e = find(agent_of(l), bind_id);
+
+	if (e)
+		expose_close(e, false);
+}
+
+static void on_answer(struct link *l, struct stream *st)
+{
+	struct expose *e = find(agent_of(l), st->bind_id);
+
+	if (e)
+		expose_answered(e);
+}
+
+/* --- end -------------------------------------------------------------------------- */
+
+static void on_shutdown(struct link *l, uint32_t drain_ms)
+{
+	struct agent *a = agent_of(l);
+
+	(void)drain_ms;
+	for (struct list *n = a->exposes.next; n != &a->exposes; n = n->next)
+		expose_stop(list_entry(n, struct expose, of_agent));
+	agent_settle(a);
+}
+
+void agent_settle(struct agent *a)
+{
+	struct session *s = &a->link.session;
+
+	/* The client, too, says when it is done: by closing. */
+	if (a->is_known && a->hub->is_stopping && s->state == SESSION_DRAIN &&
+		session_streams(s) == 0 && list_is_empty(&a->link.pipes))
+		session_finish(s);
+}
+
+static void log_stranger(struct agent *a, const struct session_end *end)
+{
+	struct hub *h = a->hub;
+	char text[sizeof end->text * 4];
+
+	if (end->kind == SESSION_FAILED && end->code == CODE_AUTH_FAILED) {
+		if (hub_may_log(h, &h->refused_log))
+			log_warn(NULL, "%s: login refused", a->who);
+		return;
+	}
+	text_escape(end->text, strlen(end->text), text, sizeof text);
+	if (hub_may_log(h, &h->stranger_log))
+		log_info(NULL, "%s left before a login: %s", a->who, text);
+}
+
+static void log_end(struct agent *a, const struct session_end *end)
+{
+	char text[sizeof end->text * 4];
+
+	text_escape(end->text, strlen(end->text), text, sizeof text);
+	switch (end->kind) {
+	case SESSION_FINISHED:
+		log_info(NULL, "%s (%s) left", a->who, a->name);
+		break;
+	case SESSION_LOST:
+		if (end->code == CODE_SHUTTING_DOWN)
+			log_info(NULL, "%s (%s) left", a->who, a->name);
+		else
+			log_warn(NULL, "%s (%s) lost: %s", a->who, a->name, text);
+		break;
+	case SESSION_FAILED:
+		log_warn(NULL, "%s (%s) dropped: %s", a->who, a->name, text);
+		break;
+	case SESSION_REFUSED:
+		log_warn(NULL, "%s (%s) ended the session: %s", a->who, a->name, text);
+		break;
+	}
+}
+
+static void on_end(struct link *l, const struct session_end *end)
+{
+	struct agent *a = agent_of(l);
+	/* A client that says goodbye gives its ports back at once. */
+	bool left = end->code == CODE_SHUTTING_DOWN || end->kind == SESSION_FINISHED;
+	struct list *n;
+
+	if (a->is_known)
+		log_end(a, end);
+	else
+		log_stranger(a, end);
+	while ((n = list_first(&a->exposes)))
+		expose_close(list_entry(n, struct expose, of_agent), !left);
+}
+
+static const char *guess(const uint8_t *data, size_t len)
+{
+	if (len >= 4 && memcmp(data, "SSH-", 4) == 0)
+		return "SSH";
+	return *data >= 'A' && *data <= 'Z' ? "HTTP" : "something else";
+}
+
+/* People look whether the server is up with a browser or curl. */
+static void on_stranger(struct link *l, const uint8_t *data, size_t len)
+{
+	static const char answer[] =
+		"HTTP/1.0 400 Bad Request\r\n"
+		"Content-Type: text/plain\r\n"
+		"Connection: close\r\n"
+		"\r\n"
+		"gotunnel control port; use: gotunnel client --server HOST:PORT\n";
+	struct agent *a = agent_of(l);
+	const char *what = guess(data, len);
+
+	if (hub_may_log(a->hub, &a->hub->stranger_log))
+		log_info(NULL, "%s speaks %s, not the gotunnel protocol", a->who, what);
+	if (strcmp(what, "HTTP") == 0)
+		conn_say(&l->conn, answer, sizeof answer - 1);
+}
+
+static void on_closed(struct link *l)
+{
+	struct agent *a = agent_of(l);
+	struct hub *h = a->hub;
+
+	if (!a->is_known)
+		h->strangers--;
+	list_remove(&a->node);
+	free(a);
+	hub_settle(h);
+}
+
+static const struct link_ops ops = {
+	.secret = find_secret,
+	.on_login = on_login,
+	.on_bind = on_bind,
+	.on_unbind = on_unbind,
+	.on_answer = on_answer,
+	.on_shutdown = on_shutdown,
+	.on_stranger = on_stranger,
+	.on_end = on_end,
+	.on_closed = on_closed,
+};
+
+void agent_accept(struct hub *h, int fd, const struct sockaddr_storage *peer)
+{
+	struct link_config config = {
+		.session = {
+			.role = SESSION_SERVER,
+			.max_frame = FRAME_DATA_DEFAULT,
+			.stream_credit = SESSION_STREAM_CREDIT,
+			.login_us = LOGIN_US,
+			.heartbeat_us = HEARTBEAT_US,
+			.dead_us = DEAD_US,
+			.stuck_us = STUCK_US,
+			.version = h->config->program_version,
+		},
+		.mode = CONN_SNIFF,
+		.refuse_plain = !h->config->plaintext,
+		.context = h->tls,
+	};
+	struct agent *a = calloc(1, sizeof *a);
+
+	if (!a) {
+		close(fd);
+		return;
+	}
+	a->hub = h;
+	a->peer = *peer;
+	list_init(&a->exposes);
+	list_init(&a->node);
+	addr_format((const struct sockaddr *)peer, a->who, sizeof a->who);
+	if (link_open(&a->link, &h->worker, fd, &config, &ops, a) < 0) {
+		free(a);
+		return;
+	}
+	h->strangers++;
+	list_append(&h->agents, &a->node);
+}
+
+void agent_shutdown(struct agent *a, uint32_t drain_ms)
+{
+	for (struct list *n = a->exposes.next; n != &a->exposes; n = n->next)
+		expose_stop(list_entry(n, struct expose, of_agent));
+	if (!a->is_known) {
+		link_abort(&a->link, "the server is shutting down");
+		return;
+	}
+	session_shutdown(&a->link.session, drain_ms);
+	agent_settle(a);
+}
+
+void agent_abort(struct agent *a, const char *why)
+{
+	link_abort(&a->link, why);
+}

@@ -1,0 +1,37 @@
+#ifndef SERVER_AGENT_H
+#define SERVER_AGENT_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "core/addr.h"
+#include "server/hub.h"
+#include "tunnel/link.h"
+
+/* A client as the server sees it, from accept to the last byte. Internal to
+ * server/. */
+struct agent {
+	struct hub *hub;
+	struct link link;
+	struct sockaddr_storage peer;
+	char who[ADDR_TEXT_MAX];	/* the peer's address */
+	char name[LOGIN_NAME_LEN * 4 + 1]; /* escaped, after the login */
+	bool is_known;			/* logged in */
+	bool is_dev;			/* with dev-token */
+	struct list exposes;
+	struct list node;		/* on hub->agents */
+};
+
+/* Takes an accepted control connection over. */
+void agent_accept(struct hub *h, int fd, const struct sockaddr_storage *peer);
+
+/* Says SHUTDOWN and ends when its streams have. */
+void agent_shutdown(struct agent *a, uint32_t drain_ms);
+
+/* Ends it now: streams are reset. */
+void agent_abort(struct agent *a, const char *why);
+
+/* Ends it in good order if it is draining and nothing is open. */
+void agent_settle(struct agent *a);
+
+#endif

@@ -1,0 +1,81 @@
+#include "server/credentials.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "auth/proof.h"
+#include "core/addr.h"
+#include "core/log.h"
+#include "net/file.h"
+
+static void make(struct credentials *c, const struct server_config *config)
+{
+	unsigned char random[15];
+	char made[SECRET_MADE], line[SECRET_MADE + 1];
+	int err = config->state_dir ? file_make_folder(config->state_dir) : -2;
+
+	proof_random(random, sizeof random);
+	secret_make(random, made);
+	snprintf(line, sizeof line, "%s\n", made);
+	memcpy(c->token, made, sizeof made);
+	if (!err)
+		err = file_replace(c->path, line, strlen(line), 0600);
+	if (err) {
+		log_warn(NULL, "no token: %s cannot be written (%s); only dev-token is accepted, "
+			"from this machine", c->path, strerror(-err));
+		c->token[0] = c->path[0] = '\0';
+	}
+	c->is_new = !err;
+	proof_wipe(random, sizeof random);
+	proof_wipe(made, sizeof made);
+	proof_wipe(line, sizeof line);
+}
+
+int credentials_load(struct credentials *c, const struct server_config *config)
+{
+	char err[600];
+	int result;
+
+	*c = (struct credentials){ .accepts_dev = !config->token };
+	if (config->token) {
+		snprintf(c->token, sizeof c->token, "%s", config->token);
+		return 0;
+	}
+	if (!config->state_dir)
+		return 0;
+	snprintf(c->path, sizeof c->path, "%s/token", config->state_dir);
+	result = file_read_secret(c->path, c->token, sizeof c->token, err, sizeof err);
+	if (result == 0 && secret_is_token(c->token))
+		return 0;
+	c->token[0] = '\0';
+	if (result == 0)
+		return log_fatal("server", 3, "remove it and a new one is made",
+			"%s: holds no token", c->path);
+	if (result == -1)
+		return log_fatal("server", 3, NULL, "%s", err);
+	if (config->addr_host && addr_is_loopback_host(config->addr_host))
+		c->path[0] = '\0'; /* Only this machine can come. */
+	else
+		make(c, config);
+	return 0;
+}
+
+void credentials_wipe(struct credentials *c)
+{
+	proof_wipe(c, sizeof *c);
+}
+
+static bool is_id(const void *key_id, size_t len, const char *name)
+{
+	return len == strlen(name) && memcmp(key_id, name, len) == 0;
+}
+
+const char *credentials_find(const struct credentials *c, const void *key_id, size_t len,
+	bool from_loopback)
+{
+	if (is_id(key_id, len, "default") && c->token[0])
+		return c->token;
+	if (is_id(key_id, len, "dev") && c->accepts_dev && from_loopback)
+		return SECRET_DEV;
+	return NULL;
+}

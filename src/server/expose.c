@@ -1,0 +1,223 @@
+#include "server/expose.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/text.h"
+#include "mux/binding.h"
+#include "server/agent.h"
+
+enum { LEASE_US = 60 * 1000 * 1000 };
+
+static void on_accept(struct listener *l, int fd, const struct sockaddr_storage *peer);
+
+/* --- connections ----------------------------------------------------------- */
+
+static struct flow_addr flow_addr_of(const struct sockaddr_storage *sa)
+{
+	const struct sockaddr_in6 *v6 = (const void *)sa;
+	const struct sockaddr_in *v4 = (const void *)sa;
+	struct flow_addr a = { 0 };
+
+	if (sa->ss_family == AF_INET) {
+		a.family = 4;
+		memcpy(a.ip, &v4->sin_addr, 4);
+		a.port = ntohs(v4->sin_port);
+	} else if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+		a.family = 4;
+		memcpy(a.ip, v6->sin6_addr.s6_addr + 12, 4);
+		a.port = ntohs(v6->sin6_port);
+	} else {
+		a.family = 6;
+		memcpy(a.ip, &v6->sin6_addr, 16);
+		a.port = ntohs(v6->sin6_port);
+	}
+	return a;
+}
+
+static void on_pipe_done(struct pipe *p)
+{
+	struct agent *a = p->link->owner;
+
+	hub_conn_closed(a->hub);
+	agent_settle(a);
+}
+
+static void on_accept(struct listener *l, int fd, const struct sockaddr_storage *peer)
+{
+	struct expose *e = l->data;
+	struct link *link = &e->agent->link;
+	struct flow_open open = { .bind_id = e->bind_id, .peer = flow_addr_of(peer) };
+	struct sockaddr_storage local;
+	socklen_t len = sizeof local;
+	struct pipe *p = pipe_new(link);
+	struct stream *st;
+
+	if (getsockname(fd, (struct sockaddr *)&local, &len) == 0)
+		open.local = flow_addr_of(&local);
+	else
+		open.local.family = 4;
+	st = p ? stream_open(&link->session, &open, p) : NULL;
+	if (!st) {
+		close(fd); /* SO_LINGER{1,0}: the visitor sees RST. */
+		if (p)
+			pipe_reset(p, CODE_OVERLOADED);
+		return;
+	}
+	p->on_done = on_pipe_done;
+	pipe_join(p, st);
+	hub_conn_opened(e->hub);
+	e->unanswered++;
+	pipe_attach(p, fd);
+	expose_update(e);
+}
+
+void expose_update(struct expose *e)
+{
+	listener_pause(&e->listener, e->hub->is_full || e->unanswered >= SESSION_UNANSWERED_MAX);
+}
+
+void expose_answered(struct expose *e)
+{
+	if (e->unanswered)
+		e->unanswered--;
+	expose_update(e);
+}
+
+/* --- ports -------------------------------------------------------------------- */
+
+static int listen_on(struct expose *e, uint16_t port)
+{
+	return listener_open(&e->listener, &e->hub->worker, e->hub->config->bind_host, port, true,
+		on_accept);
+}
+
+/* The identity's own tunnel on this port is taken over: its old session does
+ * not know yet that it is dead. */
+static void replace(struct hub *h, const struct portpool_identity *who, uint16_t port)
+{
+	for (struct list *n = h->exposes.next; n != &h->exposes; n = n->next) {
+		struct expose *old = list_entry(n, struct expose, node);
+		struct bind_err err = { old->bind_id, CODE_REPLACED, 0,
+			span_of(code_text(CODE_REPLACED)) };
+
+		if (memcmp(&old->identity, who, sizeof *who) != 0 || (port && old->port != port))
+			continue;
+		log_info(old->agent->who, "replaced by a newer session of %s", old->agent->name);
+		binding_refuse(&old->agent->link.session, &err);
+		/* Leased: the newcomer finds the port first among its own. */
+		expose_close(old, true);
+		return;
+	}
+}
+
+/* 0, or the code of the BIND_ERR. */
+static enum code open_wanted(struct expose *e, uint16_t port, uint32_t *retry_ms)
+{
+	struct hub *h = e->hub;
+	uint64_t kept;
+
+	if (!portpool_has(&h->ports, port))
+		return CODE_PORT_RANGE;
+	kept = portpool_kept_us(&h->ports, port, &e->identity, worker_now(&h->worker));
+	if (kept) {
+		*retry_ms = kept == UINT64_MAX ? 0 : (uint32_t)(kept / 1000 + 1);
+		return CODE_PORT_TAKEN;
+	}
+	if (listen_on(e, port) < 0)
+		return CODE_PORT_TAKEN;
+	e->port = port;
+	return CODE_OK;
+}
+
+static enum code open_any(struct expose *e)
+{
+	struct hub *h = e->hub;
+	uint32_t cursor = 0;
+	uint16_t port;
+
+	while ((port = portpool_next(&h->ports, &e->identity, worker_now(&h->worker), &cursor))) {
+		if (listen_on(e, port) < 0)
+			continue; /* Another program has it. */
+		e->port = port;
+		return CODE_OK;
+	}
+	return CODE_PORTS_USED_UP;
+}
+
+static struct expose *refuse(struct expose *e, struct bind_err *err, enum code code, char text[64])
+{
+	const struct portpool *ports = &e->hub->ports;
+
+	snprintf(text, 64, "%s", code_text(code));
+	if (code == CODE_PORT_RANGE || code == CODE_PORTS_USED_UP)
+		snprintf(text, 64, "%u-%u", ports->start, ports->end);
+	err->code = (uint16_t)code;
+	err->text = span_of(text);
+	free(e);
+	return NULL;
+}
+
+static uint8_t scope_of(const struct hub *h)
+{
+	return h->config->bind_host && addr_is_loopback_host(h->config->bind_host) ?
+		BIND_SCOPE_LOOPBACK : BIND_SCOPE_ANY;
+}
+
+struct expose *expose_open(struct agent *a, const struct bind_request *request,
+	struct bind_err *err, char text[64])
+{
+	const struct session *s = &a->link.session;
+	struct expose *e = calloc(1, sizeof *e);
+	enum code code;
+
+	*err = (struct bind_err){ request->id, CODE_OVERLOADED, 0, span_of("out of memory") };
+	if (!e)
+		return NULL;
+	e->hub = a->hub;
+	e->agent = a;
+	e->bind_id = request->id;
+	e->scope = scope_of(a->hub);
+	list_init(&e->node);
+	list_init(&e->of_agent);
+	text_escape(request->label.at, request->label.len, e->label, sizeof e->label);
+	portpool_identify(&e->identity, s->peer_key_id, s->peer_name, s->peer_instance);
+	replace(a->hub, &e->identity, request->port);
+	code = request->port ? open_wanted(e, request->port, &err->retry_ms) : open_any(e);
+	if (code)
+		return refuse(e, err, code, text);
+	e->listener.data = e;
+	portpool_use(&a->hub->ports, e->port, &e->identity);
+	list_append(&a->hub->exposes, &e->node);
+	list_append(&a->exposes, &e->of_agent);
+	expose_update(e);
+	return e;
+}
+
+void expose_stop(struct expose *e)
+{
+	listener_close(&e->listener);
+}
+
+void expose_close(struct expose *e, bool lease)
+{
+	struct link *l = &e->agent->link;
+	uint64_t now = worker_now(&e->hub->worker);
+
+	expose_stop(e);
+	portpool_release(&e->hub->ports, e->port, lease ? now + LEASE_US : 0);
+	list_remove(&e->node);
+	list_remove(&e->of_agent);
+	for (struct list *n = l->pipes.next, *next; n != &l->pipes; n = next) {
+		struct pipe *p = list_entry(n, struct pipe, node);
+
+		next = n->next;
+		if (p->stream && p->stream->bind_id == e->bind_id)
+			pipe_reset(p, CODE_CANCELLED);
+	}
+	free(e);
+}

@@ -1,0 +1,44 @@
+#ifndef SERVER_EXPOSE_H
+#define SERVER_EXPOSE_H
+
+#include "net/listener.h"
+#include "server/hub.h"
+#include "tunnel/link.h"
+
+/* A tunnel on the server's side: one public listener whose connections become
+ * streams of one agent's session. Internal to server/. */
+struct agent;
+
+struct expose {
+	struct hub *hub;
+	struct agent *agent;
+	uint32_t bind_id;
+	uint16_t port;
+	uint8_t scope;
+	char label[BIND_LABEL_MAX * 4 + 1]; /* escaped */
+	struct listener listener;
+	unsigned unanswered;	/* OPENs the client has not reacted to */
+	struct portpool_identity identity;
+	struct list node;	/* on hub->exposes */
+	struct list of_agent;	/* on agent->exposes */
+};
+
+/* Opens the port that a BIND wants, or the best free one. NULL with the
+ * BIND_ERR to send in *err (its text is static or in text, of 64 bytes). */
+struct expose *expose_open(struct agent *a, const struct bind_request *request,
+	struct bind_err *err, char text[64]);
+
+/* Closes the listener, resets its streams, frees. lease: the client vanished
+ * and may come back. */
+void expose_close(struct expose *e, bool lease);
+
+/* Stops accepting, for good. */
+void expose_stop(struct expose *e);
+
+/* The client reacted to an OPEN. */
+void expose_answered(struct expose *e);
+
+/* Pauses or resumes by what is open and unanswered. */
+void expose_update(struct expose *e);
+
+#endif

@@ -1,0 +1,50 @@
+#ifndef SERVER_HUB_H
+#define SERVER_HUB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/list.h"
+#include "core/log.h"
+#include "net/listener.h"
+#include "net/signals.h"
+#include "net/timer.h"
+#include "net/tls.h"
+#include "net/worker.h"
+#include "server/credentials.h"
+#include "server/portpool.h"
+#include "server/server.h"
+
+/* What the parts of a running server share. One a process today, one a
+ * worker later. Internal to server/. */
+struct hub {
+	const struct server_config *config;
+	struct worker worker;
+	struct tls_context *tls;
+	struct credentials credentials;
+	struct portpool ports;
+	struct listener control;
+	struct signals signals;
+	struct timer *drain;
+	struct list agents;	/* every control connection */
+	struct list exposes;	/* every public listener */
+	unsigned strangers;	/* agents that have not logged in */
+	unsigned conns;		/* public connections */
+	unsigned conns_max;
+	bool is_full;		/* conns_max was reached: listeners pause */
+	bool is_stopping;
+	int exit;
+	struct log_limit refused_log, stranger_log, full_log;
+};
+
+/* Counts public connections; listeners pause at the most and go on below. */
+void hub_conn_opened(struct hub *h);
+void hub_conn_closed(struct hub *h);
+
+/* Something ended that the shutdown may wait for. */
+void hub_settle(struct hub *h);
+
+/* A line of a kind that strangers can cause. */
+bool hub_may_log(struct hub *h, struct log_limit *limit);
+
+#endif

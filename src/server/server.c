@@ -1,0 +1,251 @@
+#include "server/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "core/addr.h"
+#include "core/text.h"
+#include "net/sys.h"
+#include "server/agent.h"
+#include "server/expose.h"
+#include "server/hub.h"
+#include "server/start_screen.h"
+
+enum { RESERVED_FDS = 64, STRANGERS_MAX = 128 };
+
+/* --- shared counts --------------------------------------------------------------- */
+
+static void update_exposes(struct hub *h)
+{
+	for (struct list *n = h->exposes.next; n != &h->exposes; n = n->next)
+		expose_update(list_entry(n, struct expose, node));
+}
+
+void hub_conn_opened(struct hub *h)
+{
+	if (++h->conns < h->conns_max || h->is_full)
+		return;
+	h->is_full = true;
+	update_exposes(h);
+	if (hub_may_log(h, &h->full_log))
+		log_warn(NULL, "%u public connections are open, the most allowed; further ones wait",
+			h->conns);
+}
+
+void hub_conn_closed(struct hub *h)
+{
+	h->conns--;
+	if (!h->is_full || h->conns >= h->conns_max)
+		return;
+	h->is_full = false;
+	update_exposes(h);
+}
+
+bool hub_may_log(struct hub *h, struct log_limit *limit)
+{
+	unsigned suppressed;
+	bool pass = log_limit_pass(limit, worker_now(&h->worker) / 1000, &suppressed);
+
+	if (suppressed)
+		log_info(NULL, "suppressed %u lines like the next", suppressed);
+	return pass;
+}
+
+/* --- shutdown --------------------------------------------------------------------- */
+
+static void close_all(struct hub *h)
+{
+	timer_free(h->drain);
+	h->drain = NULL;
+	signals_close(&h->signals);
+	worker_close(&h->worker);
+}
+
+void hub_settle(struct hub *h)
+{
+	if (h->is_stopping && h->drain && list_is_empty(&h->agents))
+		close_all(h);
+}
+
+static void abort_all(struct hub *h)
+{
+	for (struct list *n = h->agents.next, *next; n != &h->agents; n = next) {
+		next = n->next;
+		agent_abort(list_entry(n, struct agent, node), "the server is shutting down");
+	}
+}
+
+static void on_drained(struct timer *t)
+{
+	abort_all(t->data);
+}
+
+static unsigned streams(const struct hub *h)
+{
+	unsigned n = 0;
+
+	for (struct list *i = h->agents.next; i != &h->agents; i = i->next) {
+		struct agent *a = list_entry(i, struct agent, node);
+
+		n += a->is_known ? session_streams(&a->link.session) : 0;
+	}
+	return n;
+}
+
+static void stop(struct hub *h)
+{
+	unsigned open = streams(h);
+	char text[32];
+
+	h->is_stopping = true;
+	listener_close(&h->control);
+	if (open)
+		log_info(NULL, "Shutting down: %u stream%s open, waiting up to %s (Ctrl-C again to stop now)",
+			open, open == 1 ? "" : "s", text_elapsed(h->config->drain_ms, text, sizeof text));
+	else
+		log_info(NULL, "Shutting down");
+	timer_start(h->drain, h->config->drain_ms);
+	for (struct list *n = h->agents.next, *next; n != &h->agents; n = next) {
+		next = n->next;
+		agent_shutdown(list_entry(n, struct agent, node), (uint32_t)h->config->drain_ms);
+	}
+	hub_settle(h);
+}
+
+static void on_signal(struct signals *s, enum signals_event event, int signum)
+{
+	struct hub *h = s->data;
+
+	if (event == SIGNALS_RELOAD) {
+		log_reopen();
+		return;
+	}
+	if (event != SIGNALS_STOP)
+		return;
+	if (h->is_stopping)
+		_exit(128 + signum); /* Sockets with SO_LINGER{1,0} end in RST. */
+	stop(h);
+}
+
+/* --- start -------------------------------------------------------------------------- */
+
+static void on_control(struct listener *l, int fd, const struct sockaddr_storage *peer)
+{
+	struct hub *h = l->data;
+
+	if (h->strangers >= STRANGERS_MAX) {
+		close(fd);
+		return;
+	}
+	agent_accept(h, fd, peer);
+}
+
+static int listen_failed(const struct hub *h, int err)
+{
+	const struct server_config *c = h->config;
+	char where[ADDR_HOST_MAX + 16], hint[256], exe[128] = "gotunnel";
+
+	addr_join(c->addr_host ? c->addr_host : "", c->addr_port, where, sizeof where);
+	if (err == -EACCES) {
+		if (readlink("/proc/self/exe", exe, sizeof exe - 1) < 0)
+			strcpy(exe, "gotunnel");
+		snprintf(hint, sizeof hint, "setcap cap_net_bind_service=+ep %s", exe);
+		return log_fatal("server", 1, hint, "cannot listen on %s: %s", where, strerror(-err));
+	}
+	if (err == -EADDRINUSE)
+		snprintf(hint, sizeof hint, "ss -ltnp 'sport = :%u' shows who; or --addr :%u",
+			c->addr_port, c->addr_port + 1);
+	else if (err == -EADDRNOTAVAIL)
+		snprintf(hint, sizeof hint, "no interface of this machine has it; --addr :%u listens on all",
+			c->addr_port);
+	else
+		snprintf(hint, sizeof hint, "--addr takes a numeric address or localhost, as 127.0.0.1:9000");
+	return log_fatal("server", err == -EINVAL ? 2 : 7, hint, "cannot listen on %s: %s", where,
+		err == -EINVAL ? "not an address" : strerror(-err));
+}
+
+static int open_tls(struct hub *h)
+{
+	const struct server_config *c = h->config;
+	char err[600];
+
+	if (tls_context_server(&h->tls, c->tls ? c->tls_cert : NULL, c->tls ? c->tls_key : NULL, err,
+		sizeof err) == 0)
+		return 0;
+	return log_fatal("server", 3, c->tls ? "try: gotunnel gencert --host NAME, or leave out --tls "
+		"(the tunnel is encrypted anyway)" : NULL, "%s", err);
+}
+
+static unsigned most_conns(const struct server_config *c)
+{
+	unsigned files = sys_file_limit();
+	unsigned share = files / 5 * 4;
+	unsigned most = files > 2 * RESERVED_FDS ? files - RESERVED_FDS : files / 2;
+
+	if (share < most)
+		most = share;
+	return c->max_conns && c->max_conns < most ? c->max_conns : most;
+}
+
+static const char *numeric(const char *host)
+{
+	return host && strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
+}
+
+static int open_hub(struct hub *h, uv_loop_t *loop)
+{
+	int err = credentials_load(&h->credentials, h->config);
+
+	if (!err)
+		err = open_tls(h);
+	if (err)
+		return err;
+	h->conns_max = most_conns(h->config);
+	h->drain = timer_new(loop, on_drained, h);
+	if (!h->drain || portpool_init(&h->ports, h->config->start_port, h->config->end_port) < 0)
+		return log_fatal("server", 1, NULL, "out of memory");
+	err = listener_open(&h->control, &h->worker, numeric(h->config->addr_host),
+		h->config->addr_port, false, on_control);
+	h->control.data = h;
+	return err ? listen_failed(h, err) : 0;
+}
+
+static void close_hub(struct hub *h)
+{
+	portpool_fini(&h->ports);
+	tls_context_free(h->tls);
+	credentials_wipe(&h->credentials);
+	worker_fini(&h->worker);
+}
+
+int server_run(const struct server_config *config)
+{
+	struct hub h = { .config = config };
+	uv_loop_t loop;
+	int err;
+
+	uv_loop_init(&loop);
+	list_init(&h.agents);
+	list_init(&h.exposes);
+	err = worker_init(&h.worker, &loop);
+	if (err)
+		return log_fatal("server", 1, NULL, "cannot start: %s", strerror(-err));
+	h.signals.data = &h;
+	signals_open(&h.signals, &loop, on_signal);
+	h.exit = open_hub(&h, &loop);
+	if (h.exit) {
+		listener_close(&h.control);
+		close_all(&h);
+	} else {
+		start_screen_print(&h);
+		log_info(NULL, "Ready for connections");
+	}
+	uv_run(&loop, UV_RUN_DEFAULT);
+	close_hub(&h);
+	uv_loop_close(&loop);
+	return h.exit;
+}

@@ -1,0 +1,84 @@
+#include "server/start_screen.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/addr.h"
+#include "net/route.h"
+
+static void row(const char *name, const char *value)
+{
+	printf("%-22s %s\n", name, value);
+}
+
+static void print_token(const struct hub *h)
+{
+	const struct credentials *c = &h->credentials;
+	char text[600];
+
+	if (c->is_new)
+		snprintf(text, sizeof text, "new, kept in %s", c->path);
+	else if (c->path[0])
+		snprintf(text, sizeof text, "kept in %s", c->path);
+	else if (c->token[0])
+		snprintf(text, sizeof text, "from %s", h->config->token_source);
+	else
+		snprintf(text, sizeof text, "none; dev-token is accepted from this machine");
+	row("Token", text);
+}
+
+/* The address for the client's command: what a client can reach it by. */
+static void client_host(const struct hub *h, char *out, size_t cap)
+{
+	const char *own = h->config->addr_host;
+
+	if (h->config->public_host)
+		snprintf(out, cap, "%s", h->config->public_host);
+	else if (own && addr_is_loopback_host(own))
+		snprintf(out, cap, "localhost");
+	else if (own && *own)
+		snprintf(out, cap, "%s", own);
+	else if (route_source(out, cap) < 0)
+		snprintf(out, cap, "SERVER-NAME");
+}
+
+static void print_command(const struct hub *h, bool show_token)
+{
+	char host[ADDR_HOST_MAX + 1], server[ADDR_HOST_MAX + 16];
+
+	client_host(h, host, sizeof host);
+	addr_join(host, listener_port(&h->control), server, sizeof server);
+	printf("\nOn the machine with your service:\n\n");
+	if (show_token)
+		printf("GOTUNNEL_TOKEN=%s ", h->credentials.token);
+	printf("gotunnel client --server %s%s --local localhost:3000\n\n", server,
+		h->config->tls ? " --tls" : h->config->plaintext ? " --plaintext" : "");
+}
+
+void start_screen_print(const struct hub *h)
+{
+	const struct server_config *config = h->config;
+	uint16_t port = listener_port(&h->control);
+	char text[ADDR_HOST_MAX + 64];
+	bool local = config->addr_host && addr_is_loopback_host(config->addr_host);
+
+	if (config->quiet) {
+		fflush(stdout);
+		return;
+	}
+	row("Control Port", addr_join(config->addr_host ? config->addr_host : "::", port, text,
+		sizeof text));
+	snprintf(text, sizeof text, "%u-%u%s%s", config->start_port, config->end_port,
+		config->bind_host ? " on " : "", config->bind_host ? config->bind_host : "");
+	row("Public Ports", text);
+	row("TLS Encryption", config->tls ? "enabled ✓ (certificate)" : config->plaintext ?
+		"offered, plaintext accepted too (--plaintext)" :
+		"enabled ✓ (both ends proved by the token)");
+	print_token(h);
+	print_command(h, h->credentials.is_new && isatty(STDOUT_FILENO));
+	if (!local)
+		printf("Firewall: %u/tcp and %u-%u/tcp must be open.\n", port, config->start_port,
+			config->end_port);
+	fflush(stdout);
+}
