@@ -15,7 +15,7 @@ struct client_config {
 	bool is_http;			/* `gotunnel http`, or --local http://… */
 	const char *token;		/* NULL: none given, "dev-token" is tried */
 	const char *token_source;	/* "--token", a path, "GOTUNNEL_TOKEN"; NULL with no token */
-	bool may_prompt;		/* no token and a terminal: ask when the server is not loopback */
+	bool token_typed;		/* at the prompt: offer to keep it */
 	bool tls;
 	const char *tls_ca;		/* path, "system", or NULL: certs/ca-cert.pem if it exists */
 	bool plaintext;
