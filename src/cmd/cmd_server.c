@@ -1,0 +1,136 @@
+#include "cmd/command.h"
+
+#include <string.h>
+
+#include "cmd/common.h"
+#include "cmd/token.h"
+#include "core/addr.h"
+#include "core/log.h"
+#include "net/file.h"
+#include "server/server.h"
+
+struct options {
+	struct common common;
+	const char *addr, *bind_host, *public_host;
+	uint64_t start_port, end_port;
+	bool tls, plaintext;
+	const char *tls_cert, *tls_key;
+	const char *token, *token_file, *state_dir;
+	uint64_t max_conns, drain;
+};
+
+#define AT(member) offsetof(struct options, member)
+
+static const struct opt options[] = {
+	{ "addr", 0, OPT_TEXT, AT(addr), "HOST:PORT", ":9000", 0, 0, NULL, true,
+		"where clients connect; :0 picks a port" },
+	{ "start-port", 0, OPT_UINT, AT(start_port), "PORT", "10000", 1, 65535, NULL, true,
+		"the first public port" },
+	{ "end-port", 0, OPT_UINT, AT(end_port), "PORT", NULL, 1, 65535, NULL, false,
+		"the last one; start + 100 if not given" },
+	{ "bind-host", 0, OPT_TEXT, AT(bind_host), "ADDRESS", NULL, 0, 0, NULL, false,
+		"where public ports listen; every address if not given" },
+	{ "public-host", 0, OPT_TEXT, AT(public_host), "NAME", NULL, 0, 0, NULL, true,
+		"the name visitors use, for what is printed" },
+	{ "token", 0, OPT_TEXT, AT(token), "TOKEN", NULL, 0, 0, NULL, false,
+		"what clients must know; better in a file" },
+	{ "token-file", 0, OPT_TEXT, AT(token_file), "FILE", NULL, 0, 0, NULL, true,
+		"a file with the token, mode 0600; - is standard input" },
+	{ "tls", 0, OPT_BOOL, AT(tls), NULL, NULL, 0, 0, NULL, true,
+		"show a certificate (encrypted it is anyway)" },
+	{ "tls-cert", 0, OPT_TEXT, AT(tls_cert), "FILE", "certs/server-cert.pem", 0, 0, NULL,
+		false, "certificate chain for --tls" },
+	{ "tls-key", 0, OPT_TEXT, AT(tls_key), "FILE", "certs/server-key.pem", 0, 0, NULL, false,
+		"its private key" },
+	{ "plaintext", 0, OPT_BOOL, AT(plaintext), NULL, NULL, 0, 0, NULL, false,
+		"accept clients without encryption, too" },
+	{ "state-dir", 0, OPT_TEXT, AT(state_dir), "DIR", NULL, 0, 0, NULL, false,
+		"where the made token is kept; see FILES in the manual" },
+	{ "max-conns", 0, OPT_UINT, AT(max_conns), "N", "0", 0, 1000000, NULL, false,
+		"public connections at once; 0: by the descriptor limit" },
+	{ "drain", 0, OPT_DURATION, AT(drain), "TIME", "30s", 0, 0, NULL, false,
+		"how long open streams may finish after a signal" },
+	COMMON_OPTS(struct options),
+};
+
+const struct opt_table cmd_server_options = {
+	.command = "server",
+	.about = "Accepts clients and opens a public port for each of their tunnels.",
+	.example = "gotunnel server --public-host tunnel.example.com",
+	.opts = options,
+	.count = sizeof options / sizeof options[0],
+};
+
+static int usage(const char *hint, const char *what, const char *why)
+{
+	return log_fatal("server", 2, hint, "%s: %s", what, why);
+}
+
+static int read_addresses(const struct options *o, struct addr *addr, struct server_config *config)
+{
+	const char *why;
+
+	if (addr_parse(o->addr, addr, &why) < 0)
+		return usage("try: --addr :9000", "--addr", why);
+	/* A bare number is a port of every address here, not of localhost. */
+	if (strspn(o->addr, "0123456789") == strlen(o->addr))
+		addr->host[0] = '\0';
+	config->addr_host = addr->host[0] ? addr->host : NULL;
+	config->addr_port = addr->has_port ? addr->port : 9000;
+	config->start_port = (uint16_t)o->start_port;
+	config->end_port = (uint16_t)(o->end_port ? o->end_port :
+		o->start_port + 100 > 65535 ? 65535 : o->start_port + 100);
+	if (config->end_port < config->start_port)
+		return usage("--end-port is the last public port, --start-port the first",
+			"--end-port", "it lies before --start-port");
+	return 0;
+}
+
+static int run(const struct options *o, struct token *token)
+{
+	struct server_config config = {
+		.bind_host = o->bind_host && strcmp(o->bind_host, "localhost") == 0 ? "127.0.0.1" :
+			o->bind_host,
+		.public_host = o->public_host,
+		.tls = o->tls,
+		.tls_cert = o->tls_cert,
+		.tls_key = o->tls_key,
+		.plaintext = o->plaintext,
+		.token = token->text[0] ? token->text : NULL,
+		.token_source = token->source,
+		.state_dir = file_state_folder(o->state_dir),
+		.max_conns = (unsigned)o->max_conns,
+		.drain_ms = o->drain,
+		.quiet = o->common.quiet,
+		.program_version = GOTUNNEL_VERSION,
+	};
+	struct sockaddr_storage unused;
+	struct addr addr;
+	int err = read_addresses(o, &addr, &config);
+
+	if (err)
+		return err;
+	if (config.bind_host && addr_numeric(config.bind_host, 0, &unused) < 0)
+		return usage("try: --bind-host 127.0.0.1", "--bind-host", "not a numeric address");
+	return server_run(&config);
+}
+
+int cmd_server(int argc, char **argv)
+{
+	struct options o = { 0 };
+	struct opt_sources sources;
+	struct token token;
+	enum opt_result result = opt_parse(&cmd_server_options, argc, argv, &o, &sources);
+	int err;
+
+	if (result != OPT_GO_ON)
+		return result == OPT_HELPED ? 0 : 2;
+	err = common_apply(&o.common, "server");
+	if (!err)
+		err = token_load(&token, &cmd_server_options, &sources, o.token, o.token_file, argc,
+			argv);
+	if (!err)
+		err = run(&o, &token);
+	token_wipe(&token);
+	return err;
+}

@@ -1,0 +1,259 @@
+#include "cmd/opt.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/text.h"
+
+/* --- values ------------------------------------------------------------------ */
+
+static bool is_choice(const char *choices, const char *value)
+{
+	size_t len = strlen(value);
+
+	for (const char *p = choices; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
+		if (strcspn(p, "|") == len && strncmp(p, value, len) == 0)
+			return true;
+	return false;
+}
+
+static int add_items(struct opt_list *list, const char *value)
+{
+	char *copy = strdup(value), *save = NULL;
+
+	/* The list lives as long as the process, as argv does. */
+	for (char *item = copy ? strtok_r(copy, ",", &save) : NULL; item;
+		item = strtok_r(NULL, ",", &save)) {
+		if (list->count == OPT_LIST_MAX)
+			return -1;
+		list->items[list->count++] = item;
+	}
+	return copy ? 0 : -1;
+}
+
+/* 0, or -1 with what would have been right in `want`. */
+static int store(const struct opt *o, const char *value, void *out, char *want, size_t cap)
+{
+	char *at = (char *)out + o->offset;
+
+	switch (o->kind) {
+	case OPT_TEXT:
+		snprintf(want, cap, "a value that is not empty");
+		memcpy(at, &value, sizeof value);
+		return *value ? 0 : -1;
+	case OPT_UINT:
+		snprintf(want, cap, "a number from %llu to %llu", (unsigned long long)o->min,
+			(unsigned long long)o->max);
+		return text_uint(value, o->min, o->max, (uint64_t *)(void *)at);
+	case OPT_BOOL:
+		snprintf(want, cap, "true or false");
+		return text_bool(value, (bool *)at);
+	case OPT_DURATION:
+		snprintf(want, cap, "a duration with its unit, as 30s or 1m30s");
+		return text_duration(value, (uint64_t *)(void *)at);
+	case OPT_CHOICE:
+		snprintf(want, cap, "one of %s", o->choices);
+		memcpy(at, &value, sizeof value);
+		return is_choice(o->choices, value) ? 0 : -1;
+	case OPT_LIST:
+		snprintf(want, cap, "at most %d names", OPT_LIST_MAX);
+		return add_items((struct opt_list *)(void *)at, value);
+	}
+	return -1;
+}
+
+static enum opt_result take(const struct opt_table *t, const struct opt *o, const char *source,
+	const char *value, void *out)
+{
+	char want[128], hint[128], shown[256];
+
+	if (store(o, value, out, want, sizeof want) == 0)
+		return OPT_GO_ON;
+	text_escape(value, strlen(value), shown, sizeof shown);
+	snprintf(hint, sizeof hint, "see: gotunnel %s --help", t->command);
+	log_fatal(t->command, 2, hint, "%s: \"%s\" is not %s", source, shown, want);
+	return OPT_WRONG;
+}
+
+/* --- the environment ------------------------------------------------------------ */
+
+static void variable(char *out, size_t cap, const char *command, const char *name)
+{
+	size_t at = (size_t)snprintf(out, cap, "GOTUNNEL_%s%s%s", command, *command ? "_" : "",
+		name);
+
+	for (size_t i = 0; i < at && i < cap; i++)
+		out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
+}
+
+static const char *from_environment(const struct opt_table *t, const struct opt *o, char name[64])
+{
+	const char *value;
+
+	variable(name, 64, t->command, o->name);
+	value = getenv(name);
+	if (value && *value)
+		return value;
+	variable(name, 64, "", o->name);
+	value = getenv(name);
+	return value && *value ? value : NULL;
+}
+
+static enum opt_result take_defaults(const struct opt_table *t, void *out,
+	struct opt_sources *sources)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		const struct opt *o = &t->opts[i];
+		const char *value;
+		char want[128];
+
+		if (sources->from[i])
+			continue;
+		value = from_environment(t, o, sources->names[i]);
+		if (value) {
+			sources->from[i] = sources->names[i];
+			if (take(t, o, sources->names[i], value, out) != OPT_GO_ON)
+				return OPT_WRONG;
+		} else if (o->fallback && store(o, o->fallback, out, want, sizeof want) < 0) {
+			abort(); /* A default of our own that its own rule refuses. */
+		}
+	}
+	return OPT_GO_ON;
+}
+
+/* --- flags -------------------------------------------------------------------------- */
+
+static const struct opt *find(const struct opt_table *t, const char *name, size_t len)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		const struct opt *o = &t->opts[i];
+
+		if (strlen(o->name) == len && strncmp(o->name, name, len) == 0)
+			return o;
+		if (len == 1 && o->letter && *name == o->letter)
+			return o;
+	}
+	return NULL;
+}
+
+static enum opt_result unknown(const struct opt_table *t, const char *arg)
+{
+	const char *names[OPT_MAX], *near;
+	char hint[128], word[64], shown[128];
+
+	for (size_t i = 0; i < t->count; i++)
+		names[i] = t->opts[i].name;
+	snprintf(word, sizeof word, "%s", arg + strspn(arg, "-"));
+	word[strcspn(word, "=")] = '\0';
+	near = text_nearest(word, names, t->count);
+	if (near)
+		snprintf(hint, sizeof hint, "did you mean --%s?", near);
+	else
+		snprintf(hint, sizeof hint, "see: gotunnel %s --help", t->command);
+	text_escape(arg, strlen(arg), shown, sizeof shown);
+	log_fatal(t->command, 2, hint, "%s %s", *arg == '-' ? "unknown option" : "unexpected word",
+		shown);
+	return OPT_WRONG;
+}
+
+static enum opt_result wrong(const struct opt_table *t, const struct opt *o)
+{
+	char hint[256];
+
+	snprintf(hint, sizeof hint, "try: %s", t->example);
+	log_fatal(t->command, 2, hint, "--%s needs a value: %s", o->name, o->arg);
+	return OPT_WRONG;
+}
+
+/* One flag, and its value if that stands in the next word. */
+static enum opt_result take_flag(const struct opt_table *t, int argc, char **argv, int *at,
+	void *out, struct opt_sources *sources)
+{
+	const char *arg = argv[*at], *name = arg + (arg[1] == '-' ? 2 : 1);
+	size_t len = strcspn(name, "=");
+	const struct opt *o = arg[0] == '-' ? find(t, name, len) : NULL;
+	const char *value = name[len] == '=' ? name + len + 1 : NULL;
+	size_t i;
+
+	if (!o)
+		return unknown(t, arg);
+	i = (size_t)(o - t->opts);
+	if (!value && o->kind == OPT_BOOL)
+		value = "true";
+	if (!value) {
+		if (*at + 1 >= argc)
+			return wrong(t, o);
+		value = argv[++*at];
+	}
+	snprintf(sources->names[i], sizeof sources->names[i], "--%s", o->name);
+	sources->from[i] = sources->names[i];
+	return take(t, o, sources->names[i], value, out);
+}
+
+enum opt_result opt_parse(const struct opt_table *t, int argc, char **argv, void *out,
+	struct opt_sources *sources)
+{
+	*sources = (struct opt_sources){ 0 };
+	for (int i = 1; i < argc; i++) {
+		bool brief = strcmp(argv[i], "-h") == 0;
+
+		if (brief || strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-help") == 0) {
+			opt_help(t, !brief);
+			return OPT_HELPED;
+		}
+		if (take_flag(t, argc, argv, &i, out, sources) != OPT_GO_ON)
+			return OPT_WRONG;
+	}
+	return take_defaults(t, out, sources);
+}
+
+const char *opt_source(const struct opt_table *t, const struct opt_sources *sources,
+	const char *name)
+{
+	const struct opt *o = find(t, name, strlen(name));
+
+	return o ? sources->from[o - t->opts] : NULL;
+}
+
+/* --- help ------------------------------------------------------------------------------ */
+
+enum { HELP_COLUMN = 30 };
+
+static void print_opt(const struct opt *o)
+{
+	char left[64];
+	bool has_value = o->kind != OPT_BOOL;
+	char letter[] = { '-', o->letter, ',', ' ', '\0' };
+	int len = snprintf(left, sizeof left, "  %s--%s%s%s", o->letter ? letter : "", o->name,
+		has_value ? " " : "", has_value ? o->arg : "");
+
+	printf("%s", left);
+	if (len >= HELP_COLUMN)
+		printf("\n%*s", HELP_COLUMN, "");
+	else
+		printf("%*s", HELP_COLUMN - len, "");
+	printf("%s", o->help);
+	if (o->fallback && o->kind != OPT_BOOL)
+		printf(" [%s]", o->fallback);
+	putchar('\n');
+}
+
+void opt_help(const struct opt_table *t, bool complete)
+{
+	printf("%s\n\n  %s\n\n", t->about, t->example);
+	printf("usage: gotunnel %s [OPTION]...\n\n", t->command);
+	for (size_t i = 0; i < t->count; i++)
+		if (complete || t->opts[i].is_basic)
+			print_opt(&t->opts[i]);
+	if (!complete) {
+		printf("\nAll options: gotunnel %s --help    Manual: man gotunnel-%s\n", t->command,
+			t->command);
+		return;
+	}
+	printf("  -h, --help                  -h is short, --help complete\n");
+	printf("\nEach option can also be set as GOTUNNEL_<OPTION> or "
+		"GOTUNNEL_<COMMAND>_<OPTION>.\nManual: man gotunnel-%s\n", t->command);
+}
