@@ -10,9 +10,6 @@ enum {
 
 void output_wake(struct session *s)
 {
-	if (s->announced)
-		return;
-	s->announced = true;
 	s->ops->on_output(s->owner);
 }
 
@@ -313,7 +310,6 @@ size_t output_compose(struct session *s, uint8_t *out, size_t cap)
 	/* The ACK at the end always has room. */
 	struct writer w = writer_of(out, cap - SMALL_FRAME);
 
-	s->announced = false;
 	if (!write_control(s, &w) || !is_forwarding(s))
 		return (size_t)(w.at - out);
 	if (credit_recv_is_due(&s->recv))

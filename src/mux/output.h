@@ -29,7 +29,7 @@ void output_delist(struct stream *st);
 /* The session's credit rose: the starved streams compete again. */
 void output_feed_starved(struct session *s);
 
-/* Tells the owner, once, that there is something to compose. */
+/* Tells the owner that there is something to compose. */
 void output_wake(struct session *s);
 
 /* See session_compose() and session_has_output(). */

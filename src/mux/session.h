@@ -106,7 +106,7 @@ struct session_ops {
 	void (*on_end)(void *owner, const struct session_end *end);
 	/* The peer opens no more streams. */
 	void (*on_shutdown)(void *owner, uint32_t drain_ms);
-	/* There is something to compose that was not there before. */
+	/* There is something to compose; may be told again. */
 	void (*on_output)(void *owner);
 
 	/* Server. The owner answers each with binding_grant() or _refuse(). */
@@ -211,7 +211,6 @@ struct session {
 	unsigned replies;	/* provoked frames in it */
 	uint64_t put;		/* stream payload bytes onto this transport */
 	uint64_t put_acked;	/* of the peer's last ACK */
-	bool announced;		/* on_output was called since the last compose */
 
 	/* Time. */
 	uint64_t now_us, begun_us;
