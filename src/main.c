@@ -33,7 +33,7 @@ int main(int argc, char **argv)
 	if (name && command_find(name))
 		return run(name, argc, argv);
 	if (argc < 2)
-		return run("help", argc, argv);
+		return command_missing();
 	if (is_any(argv[1], "-h", "--help", "-help"))
 		return run("help", 1, argv);
 	if (is_any(argv[1], "-V", "--version", "-version") || (argc == 2 && !strcmp(argv[1], "-v")))

@@ -21,8 +21,7 @@ bool secret_is_token(const char *token)
 
 void secret_make(const unsigned char random[15], char out[SECRET_MADE])
 {
-	/* No 0, 1, l, o: these are read aloud and typed. */
-	static const char digits[] = "abcdefghijkmnpqrstuvwxyz23456789";
+	static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567"; /* RFC 4648, 6 */
 	unsigned bits = 0, have = 0;
 	size_t at = 0;
 

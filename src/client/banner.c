@@ -6,41 +6,70 @@
 #include <unistd.h>
 
 #include "core/addr.h"
+#include "core/log.h"
 #include "net/term.h"
 
-enum { INNER = 50 };
+enum { INNER_MAX = 50, BORDERS = 2 };
 
 const char *banner_address(const struct banner *b, char *out, unsigned long cap)
 {
 	char at[ADDR_HOST_MAX + 16];
 
-	snprintf(out, cap, "%s://%s", b->is_http ? "http" : "tcp",
-		addr_join(b->host, b->port, at, sizeof at));
+	addr_join(b->host, b->port, at, sizeof at);
+	if (b->quiet)
+		snprintf(out, cap, "%s", at);
+	else
+		snprintf(out, cap, "%s://%s", b->is_http ? "http" : "tcp", at);
 	return out;
 }
 
-static void rule(const char *left, const char *right)
+static void rule(const char *left, const char *right, int inner)
 {
 	fputs(left, stdout);
-	for (int i = 0; i < INNER; i++)
+	for (int i = 0; i < inner; i++)
 		fputs("─", stdout);
 	puts(right);
 }
 
 static void title(const char *version)
 {
-	char text[INNER + 1];
+	unsigned columns = term_width(STDOUT_FILENO, INNER_MAX + BORDERS);
+	int inner = columns < INNER_MAX + BORDERS ? (int)columns - BORDERS : INNER_MAX;
+	char text[INNER_MAX + 1];
 	int len = snprintf(text, sizeof text, "gotunnel %s", version);
-	int pad = len < INNER ? (INNER - len) / 2 : 0;
 
-	rule("┌", "┐");
-	printf("│%*s%s%*s│\n", pad, "", text, INNER - pad - len, "");
-	rule("└", "┘");
+	if (len > inner) {
+		puts(text);
+		return;
+	}
+	rule("┌", "┐", inner);
+	printf("│%*s%s%*s│\n", (inner - len) / 2, "", text, inner - len - (inner - len) / 2, "");
+	rule("└", "┘", inner);
 }
 
+enum { NAME_WIDTH = 22 };
+
+/* The bytes of text that fill at most `columns`, counting characters. */
+static int cut(const char *text, unsigned columns)
+{
+	int n = 0;
+
+	for (unsigned used = 0; text[n]; n++) {
+		if ((text[n] & 0xc0) != 0x80 && used++ == columns)
+			break;
+	}
+	return n;
+}
+
+/* On a narrow terminal the value goes below its name, and is cut. */
 static void row(const char *name, const char *value)
 {
-	printf("%-22s %s\n", name, value);
+	unsigned columns = term_width(STDOUT_FILENO, 80);
+
+	if (cut(value, columns - NAME_WIDTH - 1) < (int)strlen(value))
+		printf("%s\n  %.*s\n", name, cut(value, columns - 2), value);
+	else
+		printf("%-*s %s\n", NAME_WIDTH, name, value);
 }
 
 static void forwarding(const struct banner *b)
@@ -50,7 +79,7 @@ static void forwarding(const struct banner *b)
 	banner_address(b, address, sizeof address);
 	snprintf(text, sizeof text, "%s → %s%s", address, b->local,
 		b->only_on_server ? " (only on the server)" : "");
-	row("Forwarding", text);
+	printf("%-*s %s\n", NAME_WIDTH, "Forwarding", text); /* never cut */
 	printf("\n%s\n\n", address);
 }
 
@@ -63,12 +92,14 @@ static void print_all(const struct banner *b)
 	localtime_r(&now, &tm);
 	strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &tm);
 	title(b->version);
-	row("Session Status", "online");
+	printf("%-*s %s\n", NAME_WIDTH, "Session Status",
+		log_has_color(STDOUT_FILENO) ? "\033[32monline\033[0m" : "online");
 	row("Version", b->version);
 	row("Tunnel Server", b->server);
 	row("TLS Encryption", b->encryption);
 	row("Auto-Reconnect", b->reconnects ? "enabled" : "disabled (--no-reconnect)");
 	forwarding(b);
+	puts("HTTP Requests");
 	row("Connected at", when);
 }
 
@@ -79,7 +110,7 @@ void banner_print(const struct banner *b, bool first)
 	banner_address(b, address, sizeof address);
 	if (b->quiet)
 		puts(address);
-	else if (!term_is(STDOUT_FILENO))
+	else if (!term_is(STDOUT_FILENO) || !log_is_term())
 		printf("Forwarding %s -> %s%s\n", address, b->local,
 			b->only_on_server ? " (only on the server)" : "");
 	else if (first)

@@ -18,7 +18,8 @@ struct banner {
 	bool quiet;		/* the bare address */
 };
 
-/* "tcp://HOST:PORT" or "http://HOST:PORT". Returns out. */
+/* "tcp://HOST:PORT" or "http://HOST:PORT", without the scheme when quiet.
+ * Returns out. */
 const char *banner_address(const struct banner *b, char *out, unsigned long cap);
 
 /* On a terminal the whole banner the first time and the Forwarding line

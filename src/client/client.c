@@ -107,8 +107,9 @@ static void give_up(struct client *c)
 	const struct failure *f = &c->failure;
 
 	if (c->config->reconnect)
-		finish(c, log_fatal("client", 5, "--retries 0 tries without end",
-			"gave up after %u attempts", c->config->retries));
+		finish(c, log_fatal("client", 5, NULL,
+			"gave up after %u attempt%s; --retries 0 tries without end",
+			c->config->retries, c->config->retries == 1 ? "" : "s"));
 	else
 		finish(c, log_fatal("client", f->exit, f->hint, "%s", f->what));
 }
@@ -116,15 +117,16 @@ static void give_up(struct client *c)
 static void log_attempt(const struct client *c, uint64_t wait_ms, bool first)
 {
 	const struct failure *f = &c->failure;
-	char n[32], wait[32];
+	char n[32], wait[32] = "";
 
 	if (f->cause == RETRY_TOLD) {
 		log_warn(NULL, "%s", f->what);
 		return;
 	}
-	log_warn(NULL, "Connection attempt %s failed: %s; next in %s",
-		attempts_text(c, c->retry.failed, n), f->what,
-		text_elapsed(wait_ms < 1000 ? 1000 : wait_ms, wait, sizeof wait));
+	if (wait_ms)
+		text_elapsed((wait_ms + 999) / 1000 * 1000, wait, sizeof wait);
+	log_warn(NULL, "Connection attempt %s failed: %s%s%s", attempts_text(c, c->retry.failed, n),
+		f->what, wait_ms ? "; next in " : "", wait);
 	if (first && f->hint[0])
 		log_warn(NULL, "%s", f->hint);
 }
@@ -145,6 +147,8 @@ static void failed(struct client *c)
 	case RETRY_GIVE_UP:
 		if (was_up)
 			log_warn(NULL, "Session lost: %s", f->what);
+		else if (c->config->reconnect)
+			log_attempt(c, 0, !c->has_failed);
 		give_up(c);
 		return;
 	case RETRY_AGAIN:
@@ -155,7 +159,7 @@ static void failed(struct client *c)
 	if (was_up) {
 		c->lost_us = now;
 		log_warn(NULL, "Session lost: %s", f->what);
-		log_info(NULL, "Connection lost, attempting to reconnect...");
+		log_warn(NULL, "Connection lost, attempting to reconnect...");
 	} else if (f->cause == RETRY_NO_NETWORK && c->retry.succeeded) {
 		if (!c->has_failed)
 			log_warn(NULL, "no network, waiting");
@@ -175,6 +179,12 @@ static const char *encryption(const struct client *c)
 		return "disabled (--plaintext)";
 	return c->checks_certificate ? "enabled ✓ (certificate verified)" :
 		"enabled ✓ (both ends proved by the token)";
+}
+
+/* Rounded up: nobody is away for 0 s. */
+static uint64_t seconds_since(const struct client *c, uint64_t us)
+{
+	return (worker_now(&c->worker) - us + 999999) / 1000000;
 }
 
 static void show(struct client *c, const struct bind_ok *ok, bool changed)
@@ -197,7 +207,7 @@ static void show(struct client *c, const struct bind_ok *ok, bool changed)
 
 	if (c->was_up)
 		log_info(NULL, "Connected successfully, away %s, %s address",
-			text_elapsed((worker_now(&c->worker) - c->lost_us) / 1000, away, sizeof away),
+			text_elapsed(seconds_since(c, c->lost_us) * 1000, away, sizeof away),
 			changed ? "new" : "same");
 	else if (c->has_failed)
 		log_info(NULL, "Connected successfully");
@@ -272,21 +282,13 @@ static void on_login(struct link *l)
 
 /* --- streams ---------------------------------------------------------------------------- */
 
-static void settle(struct client *c)
+/* A server that drains closes by itself; a client that stops does it here. */
+static void on_drained(struct link *l)
 {
-	struct link *l = c->link;
+	struct client *c = l->owner;
 
-	if (c->state == STOPPING && l && session_streams(&l->session) == 0 &&
-		list_is_empty(&l->pipes))
+	if (c->state == STOPPING)
 		session_finish(&l->session);
-}
-
-static void on_pipe_done(struct pipe *p)
-{
-	struct client *c = p->link->owner;
-
-	list_remove(&p->node);
-	settle(c);
 }
 
 static enum code on_open(struct link *l, struct stream *st, const struct flow_open *open)
@@ -295,7 +297,7 @@ static enum code on_open(struct link *l, struct stream *st, const struct flow_op
 
 	if (open->bind_id != BIND_ID)
 		return CODE_FORBIDDEN;
-	return local_open(&c->local, l, st, on_pipe_done);
+	return local_open(&c->local, l, st);
 }
 
 /* --- the link --------------------------------------------------------------------------- */
@@ -345,6 +347,7 @@ static const struct link_ops link_ops = {
 	.on_bind_err = on_bind_err,
 	.on_open = on_open,
 	.on_shutdown = on_shutdown,
+	.on_drained = on_drained,
 	.on_end = on_end,
 	.on_closed = on_closed,
 };
@@ -441,7 +444,7 @@ static void drain(struct client *c, uint64_t ms)
 	c->state = STOPPING;
 	timer_start(c->timer, ms);
 	session_shutdown(&c->link->session, (uint32_t)ms);
-	settle(c);
+	link_wake(c->link);
 }
 
 static void stop(struct client *c, int signum)

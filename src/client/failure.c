@@ -111,6 +111,8 @@ static bool of_code(struct failure *f, const struct client_config *c, const stru
 		hint(f, "leave out --plaintext");
 		return true;
 	case CODE_VERSION:
+		if (end->kind == SESSION_FAILED)
+			return false; /* It never spoke the protocol at all. */
 		set(f, RETRY_USAGE, 3, "%s speaks another version of the protocol", server(c, at));
 		hint(f, "run the same version of gotunnel on both machines");
 		return true;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,6 +58,8 @@ static void on_answer(struct sock *s)
 void keep_offer(struct keep *k)
 {
 	char question[sizeof k->path + 32];
+	const char *home;
+	size_t len;
 	int fd;
 
 	if (k->asked || !k->config->token_typed ||
@@ -66,7 +69,11 @@ void keep_offer(struct keep *k)
 	fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return;
-	snprintf(question, sizeof question, "Keep it in %s? [y/N] ", k->path);
+	home = getenv("HOME");
+	len = home ? strlen(home) : 0;
+	snprintf(question, sizeof question, "Keep it in %s%s? [y/N] ",
+		len && strncmp(k->path, home, len) == 0 ? "~" : "",
+		len && strncmp(k->path, home, len) == 0 ? k->path + len : k->path);
 	if (write(fd, question, strlen(question)) < 0 ||
 		poller_add(&k->worker->poller, &k->tty, fd, on_answer) < 0)
 		close(fd);

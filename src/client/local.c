@@ -15,7 +15,6 @@ struct call {
 	struct pipe *pipe;
 	struct dial *dial;
 	struct list node;
-	void (*on_done)(struct pipe *p);
 };
 
 void local_init(struct local *l, struct worker *w, const char *host, uint16_t port)
@@ -39,6 +38,7 @@ static struct dial *dial(struct local *l, void (*on_done)(void *, const struct d
 		.port = l->port,
 		.timeout_ms = DIAL_MS,
 		.cache = &l->cache,
+		.reset = true,
 	};
 
 	return dial_start(l->worker, &target, on_done, owner);
@@ -109,8 +109,6 @@ static void on_dialled(void *owner, const struct dial_result *r)
 		return;
 	}
 	l->failures = 0;
-	sys_linger_reset(r->fd, true);
-	sys_nodelay(r->fd);
 	if (pipe_attach(p, r->fd) == 0 && p->stream)
 		stream_answer(&p->link->session, p->stream);
 }
@@ -122,14 +120,11 @@ static void on_pipe_done(struct pipe *p)
 	if (c->dial)
 		c->local->dialling--;
 	dial_cancel(c->dial);
-	if (c->on_done)
-		c->on_done(p);
 	list_remove(&c->node);
 	free(c);
 }
 
-enum code local_open(struct local *l, struct link *link, struct stream *st,
-	void (*on_done)(struct pipe *p))
+enum code local_open(struct local *l, struct link *link, struct stream *st)
 {
 	struct call *c = l->dialling < DIALS_MAX ? calloc(1, sizeof *c) : NULL;
 	struct pipe *p = c ? pipe_new(link) : NULL;
@@ -140,7 +135,6 @@ enum code local_open(struct local *l, struct link *link, struct stream *st,
 	}
 	c->local = l;
 	c->pipe = p;
-	c->on_done = on_done;
 	list_init(&c->node);
 	list_append(&l->calls, &c->node);
 	p->user = c;

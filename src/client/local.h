@@ -32,9 +32,7 @@ void local_close(struct local *l);
 /* Dials once and warns if nothing answers; never fatal. */
 void local_probe(struct local *l);
 
-/* Dials for a stream that was just opened: link_ops.on_open. on_done, or
- * NULL, is told when its pipe is over. */
-enum code local_open(struct local *l, struct link *link, struct stream *st,
-	void (*on_done)(struct pipe *p));
+/* Dials for a stream that was just opened: link_ops.on_open. */
+enum code local_open(struct local *l, struct link *link, struct stream *st);
 
 #endif

@@ -26,7 +26,7 @@ static const struct opt options[] = {
 	{ "local", 0, OPT_TEXT, AT(local), "HOST:PORT", NULL, 0, 0, NULL, true,
 		"the service to expose; a bare port is one of localhost" },
 	{ "server", 0, OPT_TEXT, AT(server), "HOST:PORT", "localhost:9000", 0, 0, NULL, true,
-		"where gotunnel server runs; the port is 9000 if not given" },
+		"where gotunnel server runs; port 9000 if not given" },
 	{ "token", 0, OPT_TEXT, AT(token), "TOKEN", NULL, 0, 0, NULL, false,
 		"the server's token; better in a file" },
 	{ "token-file", 0, OPT_TEXT, AT(token_file), "FILE", NULL, 0, 0, NULL, true,

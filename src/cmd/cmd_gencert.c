@@ -215,10 +215,10 @@ static int save(struct job *j, enum file file, const char *text)
 
 /* --- work -------------------------------------------------------------------------- */
 
-/* A day of grace for clocks that are behind. */
+/* An hour of grace for clocks that are behind. */
 static int64_t begin(void)
 {
-	return (int64_t)time(NULL) - DAY;
+	return (int64_t)time(NULL) - 3600;
 }
 
 static int make_ca(struct job *j)
@@ -227,7 +227,7 @@ static int make_ca(struct job *j)
 
 	if (!j->o->new_ca && j->exists[CA_CERT])
 		return load_ca(j);
-	if (cert_make_ca(&j->ca, begin(), begin() + DAY + (int64_t)CA_DAYS * DAY) < 0)
+	if (cert_make_ca(&j->ca, begin(), begin() + (int64_t)CA_DAYS * DAY) < 0)
 		return log_fatal("gencert", 1, NULL, "cannot make a CA");
 	err = save(j, CA_KEY, j->ca.key);
 	return err ? err : save(j, CA_CERT, j->ca.cert);
@@ -239,7 +239,7 @@ static int make_server(struct job *j)
 	int err;
 
 	if (cert_make_server(&j->server, &j->ca, &names, begin(),
-		begin() + DAY + (int64_t)j->o->days * DAY) < 0)
+		begin() + (int64_t)j->o->days * DAY) < 0)
 		return log_fatal("gencert", 1, NULL, "cannot make a certificate");
 	err = save(j, SERVER_KEY, j->server.key);
 	return err ? err : save(j, SERVER_CERT, j->server.cert);

@@ -36,6 +36,13 @@ const struct command *command_find(const char *name)
 	return NULL;
 }
 
+int command_missing(void)
+{
+	return log_fatal("", 2, "try: gotunnel server on the machine that others can reach,\n"
+		"  and: gotunnel client --local localhost:3000 beside the service",
+		"name a command");
+}
+
 int command_unknown(const char *name)
 {
 	const char *names[COUNT], *near;
@@ -45,7 +52,7 @@ int command_unknown(const char *name)
 		names[i] = commands[i].name;
 	near = text_nearest(name, names, COUNT);
 	if (near)
-		snprintf(hint, sizeof hint, "did you mean: gotunnel %s", near);
+		snprintf(hint, sizeof hint, "did you mean gotunnel %s?", near);
 	text_escape(name, strlen(name), shown, sizeof shown);
-	return log_fatal("help", 2, hint, "unknown command %s", shown);
+	return log_fatal("", 2, hint, "unknown command %s", shown);
 }

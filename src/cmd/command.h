@@ -23,6 +23,9 @@ const struct command *command_find(const char *name);
 /* "gotunnel: unknown command X", with the nearest. Returns 2. */
 int command_unknown(const char *name);
 
+/* "gotunnel: no command", with examples. Returns 2. */
+int command_missing(void);
+
 /* One file a command. */
 int cmd_client(int argc, char **argv);
 int cmd_client_tcp(int argc, char **argv);

@@ -31,7 +31,7 @@ static int add_items(struct opt_list *list, const char *value)
 			return -1;
 		list->items[list->count++] = item;
 	}
-	return copy ? 0 : -1;
+	return copy && *value ? 0 : -1;
 }
 
 /* 0, or -1 with what would have been right in `want`. */
@@ -59,7 +59,7 @@ static int store(const struct opt *o, const char *value, void *out, char *want, 
 		memcpy(at, &value, sizeof value);
 		return is_choice(o->choices, value) ? 0 : -1;
 	case OPT_LIST:
-		snprintf(want, cap, "at most %d names", OPT_LIST_MAX);
+		snprintf(want, cap, "a name, or up to %d with commas", OPT_LIST_MAX);
 		return add_items((struct opt_list *)(void *)at, value);
 	}
 	return -1;

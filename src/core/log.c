@@ -168,7 +168,8 @@ static void write_people(enum log_level level, const char *who, const char *text
 			color ? "\033[0m" : "");
 	} else {
 		add_time(&l);
-		add(&l, " %s ", levels[level].upper);
+		add(&l, " %s%s%s ", color ? levels[level].color : "", levels[level].upper,
+			color ? "\033[0m" : "");
 	}
 	add(&l, "%s%s%s", who ? who : "", who ? ": " : "", text);
 	put(&l);
@@ -207,7 +208,7 @@ int log_fatal(const char *command, int exit, const char *hint, const char *forma
 	va_end(args);
 	snprintf(number, sizeof number, "%d", exit);
 	if (sink.config.format == LOG_TERM) {
-		fprintf(stderr, "gotunnel %s: %s\n", command, text);
+		fprintf(stderr, "gotunnel%s%s: %s\n", *command ? " " : "", command, text);
 		if (hint && *hint)
 			fprintf(stderr, "  %s\n", hint);
 		return exit;

@@ -41,7 +41,8 @@ void log_write(enum log_level level, const char *who, const char *format, ...)
 #define log_info(...)  log_write(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_write(LOG_DEBUG, __VA_ARGS__)
 
-/* The last words of a command: "gotunnel COMMAND: what" and an indented hint
+/* The last words of a command ("" before one was chosen):
+ * "gotunnel COMMAND: what" and an indented hint
  * (NULL: none), or one record with code, exit, msg and hint. Returns exit. */
 int log_fatal(const char *command, int exit, const char *hint, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

@@ -228,7 +228,12 @@ static unsigned distance(const char *a, const char *b)
 const char *text_nearest(const char *word, const char *const *names, size_t count)
 {
 	const char *best = NULL;
-	unsigned bound = (unsigned)strnlen(word, WORD_MAX) / 3 + 1;
+	size_t len = strnlen(word, WORD_MAX);
+	unsigned bound = (unsigned)len / 3 + 1;
+
+	for (size_t i = 0; len > 1 && i < count; i++)
+		if (strncmp(word, names[i], len) == 0)
+			return names[i]; /* A beginning is as good as a mistyped whole. */
 
 	for (size_t i = 0; i < count; i++) {
 		unsigned d = distance(word, names[i]);

@@ -33,7 +33,7 @@ const char *text_size(uint64_t bytes, char *out, size_t cap);
 const char *text_escape(const void *bytes, size_t len, char *out, size_t cap);
 
 /* The entry of names[count] that is nearest to word, or NULL when none is
- * near (Damerau-Levenshtein, at most a third of its length). */
+ * near (it begins with word, or at most a third of word is mistyped). */
 const char *text_nearest(const char *word, const char *const *names, size_t count);
 
 #endif

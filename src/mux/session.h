@@ -130,6 +130,8 @@ struct session_ops {
 	/* Both directions are over. `code` is the peer's, or why the session
 	 * ended. */
 	void (*on_reset)(void *owner, struct stream *st, enum code code);
+	/* A stream left the session: session_streams() fell. */
+	void (*on_over)(void *owner);
 	/* Reads up to cap bytes of the source into out: their count, or 0 when
 	 * there are none now (stream_ready() will tell). The end of the source
 	 * is reported by stream_close() or stream_reset() from inside, with 0

@@ -59,13 +59,17 @@ static bool is_live(const struct session *s, const struct stream *st)
 
 void stream_settle(struct session *s, struct stream *st)
 {
-	if (is_live(s, st) && is_over(st)) {
+	bool ends = is_live(s, st) && is_over(st);
+
+	if (ends) {
 		map_remove(&s->streams, st->id);
 		list_remove(&st->ready);
 		list_remove(&st->due);
 	}
 	if (!st->is_owned && !is_live(s, st))
 		stream_free(s, st);
+	if (ends)
+		s->ops->on_over(s->owner);
 }
 
 /* Bytes that no destination will take are taken for the session's sake. */

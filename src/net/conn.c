@@ -296,7 +296,6 @@ int conn_open(struct conn *c, struct worker *w, int fd, enum conn_mode mode,
 		close(fd);
 		return -ENOMEM;
 	}
-	sys_nodelay(fd);
 	err = poller_add(&w->poller, &c->sock, fd, on_event);
 	if (err) {
 		tls_free(c->tls);

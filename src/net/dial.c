@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "core/addr.h"
@@ -39,6 +40,8 @@ struct dial {
 	struct turn turn;	/* tells the result, or frees */
 	uv_getaddrinfo_t resolver;
 	bool resolving, cancelled;
+	bool reset;
+	bool result_vague;	/* its error says nothing of the other side */
 };
 
 static void next(struct dial *d);
@@ -95,13 +98,14 @@ void dial_cancel(struct dial *d)
 /* --- attempts ----------------------------------------------------------------- */
 
 /* Which error says most: one that an address gave rather than none at all,
- * and the last of equals. */
+ * and the first of equals. */
 static void keep_error(struct dial *d, unsigned index, int error)
 {
 	bool vague = error == -ENETUNREACH || error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
 
-	if (d->result.error && vague)
+	if (d->result.error && (vague || !d->result_vague))
 		return;
+	d->result_vague = vague;
 	d->result.error = error;
 	d->result.addr = d->addrs.addr[index];
 }
@@ -152,6 +156,9 @@ static int begin(struct dial *d, struct attempt *a)
 
 	if (fd < 0)
 		return fd;
+	sys_nodelay(fd);
+	if (d->reset)
+		sys_linger_reset(fd, true);
 	if (connect(fd, (const struct sockaddr *)addr, length(addr)) == 0) {
 		if (!sys_is_self_connected(fd)) {
 			succeed(d, a, fd);
@@ -292,6 +299,16 @@ static int resolve(struct dial *d)
 	return err;
 }
 
+/* "localhost" is this machine on both families, whatever the hosts file says
+ * (RFC 6761, 6.3), and costs no resolver. */
+static void use_loopback(struct dial *d)
+{
+	addr_numeric("127.0.0.1", d->port, &d->addrs.addr[0]);
+	addr_numeric("::1", d->port, &d->addrs.addr[1]);
+	d->addrs.count = 2;
+	begin_all(d);
+}
+
 static bool is_cached(const struct dial *d)
 {
 	return d->cache && d->cache->addrs.count && worker_now(d->worker) < d->cache->expires_us;
@@ -310,6 +327,7 @@ struct dial *dial_start(struct worker *w, const struct dial_target *target,
 	d->timeout_ms = target->timeout_ms;
 	d->begun_us = worker_now(w);
 	d->cache = target->cache;
+	d->reset = target->reset;
 	d->on_done = on_done;
 	d->owner = owner;
 	d->result.fd = -1;
@@ -324,6 +342,8 @@ struct dial *dial_start(struct worker *w, const struct dial_target *target,
 	if (addr_numeric(d->host, d->port, &d->addrs.addr[0]) == 0) {
 		d->addrs.count = 1;
 		begin_all(d);
+	} else if (strcasecmp(d->host, "localhost") == 0) {
+		use_loopback(d);
 	} else if (is_cached(d)) {
 		d->addrs = d->cache->addrs;
 		begin_all(d);

@@ -43,6 +43,7 @@ struct dial_target {
 	uint16_t port;
 	uint64_t timeout_ms;	/* for the whole, resolving included */
 	struct dial_cache *cache; /* or NULL */
+	bool reset;		/* the socket closes with RST until told otherwise */
 };
 
 /* Starts. The callback comes exactly once, from the loop, never from inside

@@ -58,7 +58,7 @@ int file_read_secret(const char *path, char *out, size_t cap, char *err, size_t 
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
 		say(err, err_cap, path, strerror(errno));
-		return errno == ENOENT ? -2 : -1;
+		return errno == ENOENT || errno == ENOTDIR ? -2 : -1;
 	}
 	result = check_mode(fd, path, err, err_cap);
 	if (result == 0)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -21,6 +22,14 @@ unsigned term_width(int fd, unsigned fallback)
 	return fallback;
 }
 
+/* The signal that came while asking, to be delivered when echo is back. */
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signum)
+{
+	interrupted = signum;
+}
+
 static int read_line(int fd, char *out, size_t cap)
 {
 	size_t len = 0;
@@ -29,7 +38,7 @@ static int read_line(int fd, char *out, size_t cap)
 	while (len + 1 < cap) {
 		ssize_t n = read(fd, &c, 1);
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && errno == EINTR && !interrupted)
 			continue;
 		if (n <= 0)
 			return -1;
@@ -41,25 +50,42 @@ static int read_line(int fd, char *out, size_t cap)
 	return 0;
 }
 
-int term_ask_secret(const char *question, char *out, size_t cap)
+static const int fatal[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+enum { FATAL = sizeof fatal / sizeof fatal[0] };
+
+static int ask_quietly(int fd, const char *question, char *out, size_t cap)
 {
-	int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
 	struct termios old, quiet;
 	int err = -1;
 
+	if (tcgetattr(fd, &old) < 0)
+		return -1;
+	quiet = old;
+	quiet.c_lflag &= ~(tcflag_t)ECHO;
+	/* Not flushing: a token that is piped or pasted ahead counts. */
+	tcsetattr(fd, TCSANOW, &quiet);
+	if (write(fd, question, strlen(question)) > 0)
+		err = read_line(fd, out, cap);
+	tcsetattr(fd, TCSANOW, &old);
+	return write(fd, "\n", 1) < 0 ? -1 : err;
+}
+
+int term_ask_secret(const char *question, char *out, size_t cap)
+{
+	struct sigaction catch = { .sa_handler = on_signal }, old[FATAL];
+	int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	int err;
+
 	if (fd < 0)
 		return -1;
-	if (write(fd, question, strlen(question)) > 0 && tcgetattr(fd, &old) == 0) {
-		quiet = old;
-		quiet.c_lflag &= ~(tcflag_t)ECHO;
-		/* ISIG stays: Ctrl-C ends the program; echo comes back with the
-		 * shell, which resets it. */
-		tcsetattr(fd, TCSAFLUSH, &quiet);
-		err = read_line(fd, out, cap);
-		tcsetattr(fd, TCSAFLUSH, &old);
-		if (write(fd, "\n", 1) < 0)
-			err = -1;
-	}
+	interrupted = 0;
+	for (int i = 0; i < FATAL; i++)
+		sigaction(fatal[i], &catch, &old[i]);
+	err = ask_quietly(fd, question, out, cap);
+	for (int i = 0; i < FATAL; i++)
+		sigaction(fatal[i], &old[i], NULL);
 	close(fd);
+	if (interrupted)
+		raise(interrupted);
 	return err;
 }

@@ -450,7 +450,8 @@ static int expect(struct tls *t)
 	if (!SSL_set_tlsext_host_name(t->ssl, t->host))
 		return -1;
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	return !t->context->ca || X509_VERIFY_PARAM_set1_host(param, t->host, 0) ? 0 : -1;
+	return !t->context->ca || X509_VERIFY_PARAM_set1_host(param, t->host,
+		strlen(t->host)) ? 0 : -1;
 }
 
 static int prepare(struct tls *t, const char *host)

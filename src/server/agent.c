@@ -147,17 +147,13 @@ static void on_shutdown(struct link *l, uint32_t drain_ms)
 	(void)drain_ms;
 	for (struct list *n = a->exposes.next; n != &a->exposes; n = n->next)
 		expose_stop(list_entry(n, struct expose, of_agent));
-	agent_settle(a);
 }
 
-void agent_settle(struct agent *a)
+/* A client that drains closes by itself; a server that stops does it here. */
+static void on_drained(struct link *l)
 {
-	struct session *s = &a->link.session;
-
-	/* The client, too, says when it is done: by closing. */
-	if (a->is_known && a->hub->is_stopping && s->state == SESSION_DRAIN &&
-		session_streams(s) == 0 && list_is_empty(&a->link.pipes))
-		session_finish(s);
+	if (agent_of(l)->hub->is_stopping)
+		session_finish(&l->session);
 }
 
 static void log_stranger(struct agent *a, const struct session_end *end)
@@ -258,6 +254,7 @@ static const struct link_ops ops = {
 	.on_unbind = on_unbind,
 	.on_answer = on_answer,
 	.on_shutdown = on_shutdown,
+	.on_drained = on_drained,
 	.on_stranger = on_stranger,
 	.on_end = on_end,
 	.on_closed = on_closed,
@@ -308,7 +305,7 @@ void agent_shutdown(struct agent *a, uint32_t drain_ms)
 		return;
 	}
 	session_shutdown(&a->link.session, drain_ms);
-	agent_settle(a);
+	link_wake(&a->link);
 }
 
 void agent_abort(struct agent *a, const char *why)

@@ -31,7 +31,4 @@ void agent_shutdown(struct agent *a, uint32_t drain_ms);
 /* Ends it now: streams are reset. */
 void agent_abort(struct agent *a, const char *why);
 
-/* Ends it in good order if it is draining and nothing is open. */
-void agent_settle(struct agent *a);
-
 #endif

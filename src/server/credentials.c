@@ -24,6 +24,8 @@ static void make(struct credentials *c, const struct server_config *config)
 		log_warn(NULL, "no token: %s cannot be written (%s); only dev-token is accepted, "
 			"from this machine", c->path, strerror(-err));
 		c->token[0] = c->path[0] = '\0';
+	} else {
+		log_info(NULL, "made a token, kept in %s", c->path);
 	}
 	c->is_new = !err;
 	proof_wipe(random, sizeof random);

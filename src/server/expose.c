@@ -44,7 +44,6 @@ static void on_pipe_done(struct pipe *p)
 	struct agent *a = p->link->owner;
 
 	hub_conn_closed(a->hub);
-	agent_settle(a);
 }
 
 static void on_accept(struct listener *l, int fd, const struct sockaddr_storage *peer)

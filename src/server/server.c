@@ -198,10 +198,10 @@ static const char *numeric(const char *host)
 
 static int open_hub(struct hub *h, uv_loop_t *loop)
 {
-	int err = credentials_load(&h->credentials, h->config);
+	int err = open_tls(h);
 
 	if (!err)
-		err = open_tls(h);
+		err = credentials_load(&h->credentials, h->config);
 	if (err)
 		return err;
 	h->conns_max = most_conns(h->config);
@@ -224,7 +224,7 @@ static void close_hub(struct hub *h)
 
 int server_run(const struct server_config *config)
 {
-	struct hub h = { .config = config };
+	struct hub h = { .config = config, .control.sock.fd = -1 };
 	uv_loop_t loop;
 	int err;
 
@@ -238,7 +238,6 @@ int server_run(const struct server_config *config)
 	signals_open(&h.signals, &loop, on_signal);
 	h.exit = open_hub(&h, &loop);
 	if (h.exit) {
-		listener_close(&h.control);
 		close_all(&h);
 	} else {
 		start_screen_print(&h);

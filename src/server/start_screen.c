@@ -37,7 +37,7 @@ static void client_host(const struct hub *h, char *out, size_t cap)
 		snprintf(out, cap, "%s", h->config->public_host);
 	else if (own && addr_is_loopback_host(own))
 		snprintf(out, cap, "localhost");
-	else if (own && *own)
+	else if (own && strcmp(own, "0.0.0.0") != 0 && strcmp(own, "::") != 0)
 		snprintf(out, cap, "%s", own);
 	else if (route_source(out, cap) < 0)
 		snprintf(out, cap, "SERVER-NAME");

@@ -187,6 +187,11 @@ static void on_end(void *owner, const struct session_end *end)
 	link_wake(l); /* The flush sends the last words and closes. */
 }
 
+static void on_over(void *owner)
+{
+	link_wake(owner);
+}
+
 static const struct session_ops session_ops = {
 	.message = on_message,
 	.prove = on_prove,
@@ -205,6 +210,7 @@ static const struct session_ops session_ops = {
 	.on_data = on_data,
 	.on_close = on_close,
 	.on_reset = on_reset,
+	.on_over = on_over,
 	.pull = on_pull,
 };
 
@@ -225,6 +231,12 @@ static bool compose(struct link *l)
 	return n > 0;
 }
 
+static bool is_drained(const struct link *l)
+{
+	return l->session.state == SESSION_DRAIN && session_streams(&l->session) == 0 &&
+		list_is_empty(&l->pipes) && !session_has_output(&l->session) && !l->conn.out;
+}
+
 static void flush(struct turn *turn)
 {
 	struct link *l = list_entry(turn, struct link, flush);
@@ -242,6 +254,8 @@ static void flush(struct turn *turn)
 	}
 	if (l->is_closed)
 		return;
+	if (is_drained(l))
+		l->ops->on_drained(l);
 	if (l->is_finishing && (!l->conn.is_open || (!l->conn.out && !session_has_output(&l->session))))
 		close_now(l);
 	else if (!l->is_finishing)

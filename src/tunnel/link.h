@@ -32,6 +32,8 @@ struct link_ops {
 	/* CODE_OK: the owner has tied a pipe to st. */
 	enum code (*on_open)(struct link *l, struct stream *st, const struct flow_open *open);
 	void (*on_shutdown)(struct link *l, uint32_t drain_ms);
+	/* The session drains and its last stream is over, bytes and all. */
+	void (*on_drained)(struct link *l);
 	/* A connection that is not of a gotunnel client; it closes after. */
 	void (*on_stranger)(struct link *l, const uint8_t *data, size_t len);
 	/* The session ended; comes once. Streams were reset before. What is

@@ -70,6 +70,7 @@ static void on_turn(struct turn *t)
 	if (p->on_done)
 		p->on_done(p);
 	list_remove(&p->node);
+	link_wake(p->link);
 	free(p);
 }
 
@@ -272,22 +273,6 @@ static void on_event(struct sock *s)
 		pipe_reset(p, own_code(p));
 }
 
-int pipe_attach(struct pipe *p, int fd)
-{
-	int err = poller_add(&p->link->worker->poller, &p->sock, fd, on_event);
-
-	if (err) {
-		close(fd);
-		pipe_reset(p, CODE_OVERLOADED);
-		return err;
-	}
-	p->state = PIPE_FLOWING;
-	p->sock.writable = true;
-	if (queue_len(&p->queue) || p->fin_due)
-		flush(p);
-	return 0;
-}
-
 static void on_hand_over(struct timer *t)
 {
 	struct pipe *p = t->data;
@@ -316,6 +301,26 @@ static void hand_over(struct pipe *p)
 		on_hand_over(p->timer);
 }
 
+int pipe_attach(struct pipe *p, int fd)
+{
+	int err = poller_add(&p->link->worker->poller, &p->sock, fd, on_event);
+
+	if (err) {
+		close(fd);
+		pipe_reset(p, CODE_OVERLOADED);
+		return err;
+	}
+	p->sock.writable = true;
+	if (p->by_peer) {
+		hand_over(p);
+		return 0;
+	}
+	p->state = PIPE_FLOWING;
+	if (queue_len(&p->queue) || p->fin_due)
+		flush(p);
+	return 0;
+}
+
 void pipe_was_reset(struct pipe *p, enum code code)
 {
 	bool passed_on = code == CODE_LOCAL_RESET || code == CODE_CANCELLED;
@@ -324,7 +329,9 @@ void pipe_was_reset(struct pipe *p, enum code code)
 		return;
 	p->by_peer = true;
 	p->code = code ? code : CODE_CANCELLED;
-	if (p->state == PIPE_FLOWING && passed_on && !p->broken)
+	if (p->state == PIPE_WAITING && passed_on && queue_len(&p->queue))
+		let_stream_go(p); /* Handed over once there is a socket. */
+	else if (p->state == PIPE_FLOWING && passed_on && !p->broken)
 		hand_over(p);
 	else
 		finish(p);

@@ -184,7 +184,10 @@ def after_login():
 @pytest.mark.parametrize("make, code", [pytest.param(make, code, id=name)
                                         for name, make, code in after_login()])
 def test_broken_rule_ends_that_session_only(raw, server, bystander, make, code):
-    """The visitor gets RST, the server writes one line, the bystander notices nothing."""
+    """The visitor gets RST, the server writes one line, the bystander notices nothing.
+
+    Where the broken rule follows a good CLOSE the visitor has had its FIN before.
+    """
     one = raw().login()
     port = one.bind()
     since = len(server.err.text)
@@ -196,7 +199,8 @@ def test_broken_rule_ends_that_session_only(raw, server, bystander, make, code):
         except ConnectionError:
             pass                        # already refused by a frame in the middle
         assert one.ended() == code
-        assert ending(visitor)[0] == "RST"
+        closed = make(stream).startswith(frame("CLOSE", stream, bytes(8)))
+        assert ending(visitor)[0] in (("RST", "FIN") if closed else ("RST",))
     bystander.check()
     said = server.err.text[since:].splitlines()
     assert 1 <= len([line for line in said if "raw:1" in line]) <= 3, said
