@@ -223,7 +223,7 @@ bool tls_explain(const struct tls *t, char *what, size_t what_cap, char *hint, s
 		snprintf(hint, hint_cap, "on the server: gotunnel gencert --force --host %s", t->host);
 		break;
 	case X509_V_ERR_CERT_NOT_YET_VALID:
-		snprintf(what, what_cap, "certificate is valid from %s, in %d day%s by this clock (%s)",
+		snprintf(what, what_cap, "certificate is not valid before %s, in %d day%s by this clock (%s)",
 			t->date, -t->days, t->days == -1 ? "" : "s", clock_text(now, sizeof now));
 		snprintf(hint, hint_cap, "set the clock of this machine or of the server");
 		break;
