@@ -203,7 +203,8 @@ def test_an_aborted_upload_leaves_the_tunnel_alive(path, serve):
     service = serve(read_late)
     way = path(service)
     for _ in range(3):
-        s = visitor(way, seconds=1)
+        s = visitor(way)
+        s.settimeout(1)
         with pytest.raises(socket.timeout):     # every buffer on the way is full
             send_counters(s, UP, 64 * MIB)
         reset(s)

@@ -8,6 +8,7 @@ from kit.origin import Origin, echo, sink, source
 from kit.relay import Relay
 from kit.stream import (FIN, MIB, RST, Checker, connect, counters, receive, reset,
                         send_counters)
+from kit.wire import RawClient, RawServer
 
 pytestmark = pytest.mark.path
 SEED = 0xABCDEF
@@ -140,3 +141,32 @@ def test_echo_over_the_stand_in_relay_in_parallel(relay_to):
     for t in threads:
         t.join()
     assert not failed
+
+
+class Address:
+    def __init__(self, port):
+        self.host, self.control = "127.0.0.1", port
+
+
+@pytest.mark.parametrize("token, good", [("right", True), ("wrong", False)])
+def test_raw_client_and_raw_server_prove_each_other(token, good):
+    """Both ends of the second implementation; only the same token convinces."""
+    server, ends = RawServer("right"), []
+
+    def serve():
+        try:
+            ends.append(server.tunnel(port=1234))
+        except AssertionError as error:
+            ends.append(error)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    client = RawClient(Address(server.port), token)
+    if good:
+        assert client.login().bind() == 1234
+    else:
+        client.greet().send("AUTH", 0, client.proof)
+    thread.join()
+    assert isinstance(ends[0], AssertionError) != good
+    for thing in (client, server, *(ends if good else ())):
+        thing.close()

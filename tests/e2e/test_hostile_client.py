@@ -186,7 +186,7 @@ def after_login():
 def test_broken_rule_ends_that_session_only(raw, server, bystander, make, code):
     """The visitor gets RST, the server writes one line, the bystander notices nothing.
 
-    Where the broken rule follows a good CLOSE the visitor has had its FIN before.
+    A FIN that the client had sent in good order before it broke the rule is passed on.
     """
     one = raw().login()
     port = one.bind()
@@ -199,8 +199,8 @@ def test_broken_rule_ends_that_session_only(raw, server, bystander, make, code):
         except ConnectionError:
             pass                        # already refused by a frame in the middle
         assert one.ended() == code
-        closed = make(stream).startswith(frame("CLOSE", stream, bytes(8)))
-        assert ending(visitor)[0] in (("RST", "FIN") if closed else ("RST",))
+        how = ending(visitor)[0]
+        assert how == "RST" or (how == "FIN" and make(1)[1] == wire.TYPES["CLOSE"])
     bystander.check()
     said = server.err.text[since:].splitlines()
     assert 1 <= len([line for line in said if "raw:1" in line]) <= 3, said
@@ -270,7 +270,7 @@ def test_a_client_that_never_logs_in_is_closed_in_time(raw):
 def test_heartbeats_whose_answers_are_not_read(raw, server, bystander):
     """The server stops reading before its queue grows."""
     one = raw().login()
-    one.sock.settimeout(limit(2))
+    one.sock.settimeout(2)
     before = server.rss()
     burst = frame("HEARTBEAT", 0, bytes(9)) * 10000
     sent = 0

@@ -93,7 +93,7 @@ class Proc:
         parts = [f"--- {self.name} (pid {self.pid}, exit {self.popen.poll()}): "
                  f"{' '.join(self.argv)}"]
         for what, lines in (("stdout", self.out), ("stderr", self.err)):
-            if lines.data:
+            if lines.data and (what == "stdout" or lines is not self.out):
                 text = lines.text
                 if len(text) > 12000:
                     text = text[:6000] + "\n[…]\n" + text[-6000:]
