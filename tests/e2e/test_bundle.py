@@ -76,7 +76,7 @@ def test_it_carries_a_tunnel(rig, serve, root):
                                    "--token-file", "/token", "--state-dir", "/state"),
                             env=rig.env())).ready()
     client = rig.add(Client(inside(folder, path, "client", "--server", f"127.0.0.1:{control}",
-                                   "--local", f"127.0.0.1:{service.port}", "--token-file",
+                                   "--local", str(service), "--token-file",
                                    "/token", "--state-dir", "/state"), env=rig.env()))
     client.forwarding()
     with connect("127.0.0.1", client.port, limit(10)) as s:

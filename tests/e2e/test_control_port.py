@@ -168,7 +168,7 @@ def test_hanging_up_at_each_byte_of_a_handshake(rig, server):
 
 
 def test_200_strangers_leave_the_tunnel_alone(rig, serve, server):
-    client = rig.client(server, f"127.0.0.1:{serve(echo).port}")
+    client = rig.client(server, serve(echo))
     with connect("127.0.0.1", client.port) as visitor:
         visitor.sendall(b"x")           # so that it is accepted, and counted
         assert read_exactly(visitor, 1) == b"x"

@@ -8,8 +8,8 @@ import pytest
 
 from kit import limit
 from kit.origin import banner, resetting, sink, source
-from kit.stream import (FIN, MIB, RST, Checker, connect, ending, flushed, read_exactly, receive,
-                        reset, send_counters)
+from kit.stream import (FIN, MIB, RST, Checker, connect, flushed, read_exactly, receive,
+                        reset, send_counters, visit)
 
 pytestmark = pytest.mark.path
 UP, DOWN = 0x111111, 0x222222
@@ -151,9 +151,8 @@ def test_reset_by_the_service_reaches_the_visitor(path, serve, sent):
 def test_reset_at_once_by_the_service(path, serve):
     way = path(serve(resetting))
     for _ in range(10):
-        with visitor(way) as s:
-            how, seconds = ending(s)
-            assert how == RST and seconds < limit(2)
+        how, seconds = visit(way.host, way.port)
+        assert how == RST and seconds < limit(2)
 
 
 def test_reset_after_a_half_close_is_no_clean_end(path, serve):

@@ -17,7 +17,7 @@ class Bystander:
 
     def __init__(self, rig, serve, server):
         self.server = server
-        self.client = rig.client(server, f"127.0.0.1:{serve(echo).port}", name="bystander:1",
+        self.client = rig.client(server, serve(echo), name="bystander:1",
                                  state="bystander", plaintext=True)
         self.sock = connect("127.0.0.1", self.client.port)
         self.count, self.stop, self.error = 0, False, None

@@ -8,8 +8,8 @@ import pytest
 
 from kit import SANITIZED, SCALE, limit, ports, until
 from kit.origin import BlackHole, Origin, echo, source
-from kit.stream import (FIN, MIB, RST, Checker, connect, ending, read_exactly, receive, reset,
-                        send_counters)
+from kit.stream import (FIN, MIB, RST, Checker, connect, read_exactly, receive, reset,
+                        send_counters, visit)
 
 SEED = 0x515151
 # What allocators keep beside the windows of stuck streams; the kernel's socket
@@ -31,9 +31,8 @@ def test_service_that_is_down(rig, plaintext):
     client.wait_err(rf"WARN .*Nothing answers at 127\.0\.0\.1:{port} yet \(Connection refused\); "
                     "start it any time")
     for _ in range(20):
-        with connect("127.0.0.1", client.port) as s:
-            how, seconds = ending(s)
-            assert how == RST and seconds < limit(2)
+        how, seconds = visit("127.0.0.1", client.port)
+        assert how == RST and seconds < limit(2)
     client.wait_err(rf"127\.0\.0\.1.*{port}.*Connection refused",
                     since=client.err.text.index("start it any time"))
     service = rig.keep(Origin(echo, port=port))
@@ -43,9 +42,7 @@ def test_service_that_is_down(rig, plaintext):
 
 def test_service_that_is_up_is_not_warned_about(rig, serve):
     service = serve(echo)
-    service.expect_probe()
-    client = rig.tunnel(f"127.0.0.1:{service.port}")
-    service.await_probe()
+    client = rig.tunnel(service)
     works(client)
     assert "Nothing answers" not in client.err.text
 
@@ -54,8 +51,7 @@ def test_repeated_dial_failures_are_not_a_flood(rig):
     """One line, then a count: 300 visitors do not write 300 lines."""
     client = rig.tunnel(f"127.0.0.1:{ports.one()}")
     for _ in range(300):
-        with connect("127.0.0.1", client.port) as s:
-            assert ending(s)[0] == RST
+        assert visit("127.0.0.1", client.port)[0] == RST
     lines = [line for line in client.err.lines() if "Connection refused" in line]
     assert 2 <= len(lines) < 150
 
@@ -64,16 +60,14 @@ def test_all_addresses_of_a_name_are_tried(rig):
     port = ports.one()
     client = rig.tunnel(f"localhost:{port}")
     client.wait_err(rf"Nothing answers at localhost:{port} yet \(Connection refused\)")
-    with connect("127.0.0.1", client.port) as s:
-        assert ending(s)[0] == RST
+    assert visit("127.0.0.1", client.port)[0] == RST
 
 
 def test_black_hole(rig):
     """No answer: RST after the 10 s of a dial, and the log says so."""
     hole = rig.keep(BlackHole())
     client = rig.tunnel(f"127.0.0.1:{hole.port}")
-    with connect("127.0.0.1", client.port) as s:
-        how, seconds = ending(s, 20)
+    how, seconds = visit("127.0.0.1", client.port, 20)
     assert how == RST and 8 < seconds < limit(13)
     client.wait_err(rf"127\.0\.0\.1.*{hole.port}.*no answer in 10s")
 
@@ -81,8 +75,7 @@ def test_black_hole(rig):
 def test_name_that_does_not_exist(rig):
     client = rig.tunnel("nosuch.invalid:80")
     client.wait_err(r"WARN .*Nothing answers at nosuch\.invalid:80 yet \(.+\)", 20)
-    with connect("127.0.0.1", client.port) as s:
-        assert ending(s)[0] == RST
+    assert visit("127.0.0.1", client.port)[0] == RST
 
 
 def test_slow_service(one_path, serve):
@@ -102,9 +95,8 @@ def test_slow_service(one_path, serve):
 def test_service_that_accepts_and_resets(one_path, serve):
     way = one_path(serve(reset))
     for _ in range(20):
-        with connect(way.host, way.port) as s:
-            how, seconds = ending(s)
-            assert how == RST and seconds < limit(2)
+        how, seconds = visit(way.host, way.port)
+        assert how == RST and seconds < limit(2)
 
 
 def test_bytes_sent_before_the_service_is_reached_arrive(rig, serve):
@@ -116,9 +108,7 @@ def test_bytes_sent_before_the_service_is_reached_arrive(rig, serve):
         return checker, how
 
     service = serve(count)
-    service.expect_probe()
-    client = rig.tunnel(f"127.0.0.1:{service.port}")
-    service.await_probe()
+    client = rig.tunnel(service)
     for _ in range(20):
         with connect("127.0.0.1", client.port) as s:
             send_counters(s, SEED, 1000)
@@ -159,7 +149,7 @@ def test_visitors_that_never_read(rig, serve, plaintext, count):
     """Their streams stop; others go on; neither process grows beyond their windows."""
     size = 48 * MIB // SCALE
     service = serve(torrent(size))
-    client = rig.tunnel(f"127.0.0.1:{service.port}", plaintext=plaintext, drain="1s",
+    client = rig.tunnel(service, plaintext=plaintext, drain="1s",
                         server={"drain": "1s"})
     download(client, size)
     memory = [p.rss() for p in rig.procs]
@@ -186,7 +176,7 @@ def test_service_that_never_reads(rig, serve):
         stop.wait(limit(60))
 
     service = serve(deaf)
-    client = rig.tunnel(f"127.0.0.1:{service.port}", drain="1s", server={"drain": "1s"})
+    client = rig.tunnel(service, drain="1s", server={"drain": "1s"})
     uploads = []
     memory = [p.rss() for p in rig.procs]
     for _ in range(10):
@@ -210,9 +200,7 @@ def test_paused_download_is_finished_later(rig, serve):
     """A visitor that stops reading for a while loses nothing and is not cut off."""
     size = 24 * MIB
     service = serve(source(SEED, size))
-    service.expect_probe()
-    client = rig.tunnel(f"127.0.0.1:{service.port}")
-    service.await_probe()
+    client = rig.tunnel(service)
     with connect("127.0.0.1", client.port, receive_buffer=8192) as s:
         checker = Checker(SEED)
         receive(s, checker, most=100000)
@@ -224,7 +212,7 @@ def test_paused_download_is_finished_later(rig, serve):
 def test_many_visitors_leave_nothing_behind(rig, serve):
     """After 1,000 visits descriptors and memory are as before."""
     service = serve(echo)
-    client = rig.tunnel(f"127.0.0.1:{service.port}")
+    client = rig.tunnel(service)
 
     def visit(times):
         for _ in range(times):

@@ -25,7 +25,7 @@ def works(client):
 
 @pytest.fixture
 def target(serve):
-    return f"127.0.0.1:{serve(echo).port}"
+    return serve(echo)
 
 
 @pytest.fixture

@@ -176,7 +176,7 @@ def test_a_second_server_on_the_same_port(rig):
 
 def test_public_port_in_use(rig, serve):
     server = rig.server()
-    rig.client(server, f"127.0.0.1:{serve(echo).port}", remote_port=server.first + 3)
+    rig.client(server, serve(echo), remote_port=server.first + 3)
     one = client(rig, server, state="other", remote_port=server.first + 3)
     assert one.code == 7
     last_words(one, f"port {server.first + 3} is in use on 127.0.0.1",
@@ -193,7 +193,7 @@ def test_public_port_outside_the_range(rig, port):
 
 def test_no_free_public_port(rig, serve):
     server = rig.server(count=1)
-    rig.client(server, f"127.0.0.1:{serve(echo).port}")
+    rig.client(server, serve(echo))
     one = client(rig, server, state="other")
     assert one.code == 7
     last_words(one, f"no free public port in {server.first}-{server.last}", "server: --end-port N")

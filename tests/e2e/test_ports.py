@@ -23,7 +23,7 @@ def refused(host, port):
 
 @pytest.fixture
 def target(serve):
-    return f"127.0.0.1:{serve(echo).port}"
+    return serve(echo)
 
 
 @pytest.fixture
@@ -48,16 +48,17 @@ def test_lowest_free_port_first(rig, client):
 def test_three_clients_at_once_reach_their_own_services(rig, serve, client):
     server = rig.server()
     words = [b"first", b"second", b"third"]
-    started = []
-    for word in words:
-        service = serve(lambda sock, word=word: sock.sendall(word))
-        started.append(client(server, word.decode(), local=f"127.0.0.1:{service.port}",
-                              wait=False))
-    for one, word in zip(started, words):
+    services = [serve(lambda sock, word=word: sock.sendall(word)) for word in words]
+    for service in services:
+        service.expect_probe()
+    clients = [client(server, word.decode(), local=service, wait=False)
+               for service, word in zip(services, words)]
+    for one, service, word in zip(clients, services, words):
         one.forwarding()
+        service.await_probe()
         with connect("127.0.0.1", one.port) as s:
             assert read_exactly(s, len(word)) == word
-    assert len({one.port for one in started}) == 3
+    assert len({one.port for one in clients}) == 3
 
 
 def test_one_client_ends_and_the_others_go_on(rig, client):
@@ -149,6 +150,8 @@ def test_two_processes_of_one_name_do_not_evict_each_other(rig, target):
     server = rig.server()
     a = rig.client(server, target, name="same:1", state="one-state")
     with connect("127.0.0.1", a.port) as kept:
+        kept.sendall(b"first")
+        assert read_exactly(kept, 5) == b"first"
         b = rig.client(server, target, name="same:1", state="one-state")
         assert a.port != b.port
         kept.sendall(b"still")
@@ -208,9 +211,7 @@ def test_bind_host_keeps_public_ports_on_one_address(rig, target):
 
 def test_addr_port_0_picks_one_and_says_which(rig, target):
     server = rig.server(port="0")
-    found = server._wait(server.out if "Control Port" in server.out.text else server.err,
-                         "output", r"Control Port +127\.0\.0\.1:(\d+)", 5, 0)
-    server.control = int(found[1])
+    server.control = int(server.wait_out(r"^Control Port +127\.0\.0\.1:(\d+)$")[1])
     assert server.control > 0
     works("127.0.0.1", rig.client(server, target).port)
 

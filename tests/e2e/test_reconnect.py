@@ -24,7 +24,7 @@ def works(port):
 
 @pytest.fixture
 def target(serve):
-    return f"127.0.0.1:{serve(echo).port}"
+    return serve(echo)
 
 
 def restart(rig, server, how, **given):

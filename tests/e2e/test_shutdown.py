@@ -31,9 +31,7 @@ def download(rig, serve):
             pass                # the test ends some of them by force
 
     service = serve(upload)
-    service.expect_probe()
-    client = rig.tunnel(f"127.0.0.1:{service.port}")
-    service.await_probe()
+    client = rig.tunnel(service)
     s = connect("127.0.0.1", client.port, receive_buffer=8192)
     checker = Checker(SEED)
     receive(s, checker, most=65536)
@@ -55,7 +53,7 @@ def ends(rig, which):
 @pytest.mark.parametrize("number", QUIT)
 @pytest.mark.parametrize("which", ["server", "client"])
 def test_idle_process_ends_at_once(rig, serve, which, number):
-    rig.tunnel(f"127.0.0.1:{serve(echo).port}")
+    rig.tunnel(serve(echo))
     proc = ends(rig, which)
     started = time.monotonic()
     proc.signal(number)
@@ -81,7 +79,7 @@ def test_transfer_under_way_is_finished(rig, download, which):
 @pytest.mark.parametrize("which", ["server", "client"])
 def test_drain_has_an_end(rig, serve, which):
     """A stream that stays open gets RST when the time is over; exit 0 all the same."""
-    client = rig.tunnel(f"127.0.0.1:{serve(echo).port}", drain="1s", server={"drain": "1s"})
+    client = rig.tunnel(serve(echo), drain="1s", server={"drain": "1s"})
     with connect("127.0.0.1", client.port) as s:
         s.sendall(b"x")
         assert read_exactly(s, 1) == b"x"
@@ -111,7 +109,7 @@ def test_second_signal_ends_at_once(rig, download, which, number):
 
 def test_streams_still_work_while_the_server_drains(rig, serve):
     """A stream that was open before goes on both ways during the drain."""
-    client = rig.tunnel(f"127.0.0.1:{serve(echo).port}")
+    client = rig.tunnel(serve(echo))
     with connect("127.0.0.1", client.port) as s:
         s.sendall(b"1")
         assert read_exactly(s, 1) == b"1"
@@ -126,7 +124,7 @@ def test_streams_still_work_while_the_server_drains(rig, serve):
 
 
 def test_client_that_ends_frees_its_port_and_its_visitors(rig, serve):
-    client = rig.tunnel(f"127.0.0.1:{serve(echo).port}", drain="0s")
+    client = rig.tunnel(serve(echo), drain="0s")
     with connect("127.0.0.1", client.port) as s:
         s.sendall(b"x")
         assert read_exactly(s, 1) == b"x"
@@ -146,7 +144,7 @@ def test_killed_process_resets_its_streams(rig, download, which):
 
 
 def test_client_waiting_to_reconnect_ends_at_once(rig, serve):
-    client = rig.tunnel(f"127.0.0.1:{serve(echo).port}")
+    client = rig.tunnel(serve(echo))
     client.server.kill()
     client.wait_err(r"Connection attempt 2/10 failed", 20)
     started = time.monotonic()
@@ -164,7 +162,7 @@ def test_client_that_never_connected_ends_at_once(rig):
 
 def test_closed_window_ends_the_client(rig, serve):
     server = rig.server()
-    client = rig.client(server, f"127.0.0.1:{serve(echo).port}", terminal={}, wait=False)
+    client = rig.client(server, serve(echo), terminal={}, wait=False)
     client.wait_out(r"tcp://.*:\d+ → ")
     client.hang_up()
     assert client.wait_exit() == 0
@@ -173,7 +171,7 @@ def test_closed_window_ends_the_client(rig, serve):
 
 def test_hangup_without_a_terminal_goes_on(rig, serve):
     """SIGHUP then means: reload what can be reloaded."""
-    client = rig.tunnel(f"127.0.0.1:{serve(echo).port}")
+    client = rig.tunnel(serve(echo))
     for proc in rig.procs:
         proc.signal(signal.SIGHUP)
     time.sleep(0.3)
@@ -185,7 +183,7 @@ def test_hangup_without_a_terminal_goes_on(rig, serve):
 
 def test_interrupt_on_a_terminal_waits_two_seconds(rig, serve):
     server = rig.server()
-    client = rig.client(server, f"127.0.0.1:{serve(echo).port}", terminal={}, wait=False)
+    client = rig.client(server, serve(echo), terminal={}, wait=False)
     client.wait_out(r"tcp://.*:\d+ → ")
     with connect("127.0.0.1", server.first) as s:
         s.sendall(b"x")

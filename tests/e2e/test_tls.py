@@ -24,7 +24,7 @@ def works(client):
 
 @pytest.fixture
 def target(serve):
-    return f"127.0.0.1:{serve(echo).port}"
+    return serve(echo)
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_certificate_that_is_not_valid_yet(rig, target, authority):
     (begin, begin_stamp), (_, end_stamp) = stamp(5.5), stamp(30)
     server = start(rig, authority, begin=begin_stamp, end=end_stamp)
     said = refused(rig, server, target, tls=True, tls_ca=authority.cert)
-    assert any(re.fullmatch(rf"certificate is valid from {begin:%Y-%m-%d}, in [56] days by this "
+    assert any(re.fullmatch(rf"certificate is not valid before {begin:%Y-%m-%d}, in [56] days by this "
                             r"clock \(.* UTC\)", line) for line in said), said
 
 

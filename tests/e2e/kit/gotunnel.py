@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from . import BIN, ports
+from .origin import Origin
 from .proc import Proc
 from .terminal import OnTerminal
 
@@ -158,7 +159,12 @@ class Rig:
 
     def client(self, server, local, state="client-state", terminal=None, env=None, cwd=None,
                wait=True, more=(), host=None, stdin=subprocess.DEVNULL, **given):
-        """A client of a server (or of ("host", port)); `local` is a port or HOST:PORT."""
+        """A client of a server (or of ("host", port)); `local` is an origin, a port, HOST:PORT.
+
+        When it is up, the origin has seen its first dial and takes visitors only.
+        """
+        if wait and isinstance(local, Origin):
+            local.expect_probe()
         if isinstance(server, tuple):
             name, control = server
         else:
@@ -170,8 +176,12 @@ class Rig:
         argv = [BIN, "client", "--server", f"{name}:{control}", "--local", str(local),
                 "--state-dir", str(self.folder / state), *options(given), *map(str, more)]
         client = self.start(Client, TerminalClient, argv, terminal, env, cwd,
-                            f"client:{str(local).rsplit(':')[-1]}", stdin=stdin)
-        return client.forwarding() if wait else client
+                            f"client:{str(local).rsplit(':', 1)[-1]}", stdin=stdin)
+        if wait:
+            client.forwarding()
+        if wait and isinstance(local, Origin):
+            local.await_probe()
+        return client
 
     def start(self, plain, on_terminal, argv, terminal, env, cwd, name, stdin=subprocess.DEVNULL):
         more = dict(env=env or self.env(), cwd=cwd or self.folder, name=name)

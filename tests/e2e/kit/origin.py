@@ -48,9 +48,14 @@ class Origin:
             run = self.take_probe if is_probe else self.serve
             threading.Thread(target=run, args=(sock,), daemon=True).start()
 
+    def __str__(self):
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def expect_probe(self):
         """The client dials once at its start: that connection is no visitor's."""
-        self.probes = 1
+        self.probed.clear()
+        with self.lock:
+            self.probes += 1
 
     def take_probe(self, sock):
         sock.settimeout(limit(60))

@@ -59,7 +59,7 @@ class Proc:
 
     def __init__(self, argv, env=None, cwd=None, stdin=subprocess.DEVNULL, name=None, **more):
         self.name = name or os.path.basename(argv[0])
-        self.argv = argv
+        self.argv = argv = list(map(str, argv))
         self.out, self.err = Lines(), Lines()
         self.expected = False       # a test has looked at how it ended
         self.started = time.monotonic()

@@ -132,6 +132,20 @@ def connect(host, port, seconds=30, receive_buffer=None):
     return sock
 
 
+def visit(host, port, seconds=30):
+    """Connects and reads to the end: how it ended, and after how many seconds.
+
+    A reset may come so soon that connect() itself reports it.
+    """
+    start = time.monotonic()
+    try:
+        with connect(host, port, seconds) as sock:
+            how = ending(sock, seconds)[0]
+    except ConnectionResetError:
+        how = RST
+    return how, time.monotonic() - start
+
+
 def ending(sock, seconds=30):
     """Reads what is left and says how it ended, and after how many seconds."""
     sock.settimeout(limit(seconds))
