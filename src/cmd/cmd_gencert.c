@@ -66,6 +66,7 @@ struct job {
 	bool exists[FILES];
 	const char *names[NAMES_MAX];
 	size_t name_count;
+	char own[NAMES_MAX][ADDR_TEXT_MAX]; /* addresses of this machine */
 	struct cert_pair ca, server;
 };
 
@@ -80,7 +81,7 @@ static void add_name(struct job *j, const char *name)
 		j->names[j->name_count++] = name;
 }
 
-/* Every global address of this machine; the texts live with the process. */
+/* Every global address of this machine. */
 static void add_addresses(struct job *j)
 {
 	struct ifaddrs *list;
@@ -88,18 +89,14 @@ static void add_addresses(struct job *j)
 	if (getifaddrs(&list) < 0)
 		return;
 	for (struct ifaddrs *a = list; a; a = a->ifa_next) {
-		char text[ADDR_TEXT_MAX];
-		char *kept;
+		char *text = j->own[j->name_count];
 
-		if (!a->ifa_addr || (a->ifa_flags & IFF_LOOPBACK) ||
+		if (!a->ifa_addr || j->name_count == NAMES_MAX || (a->ifa_flags & IFF_LOOPBACK) ||
 			(a->ifa_addr->sa_family != AF_INET && a->ifa_addr->sa_family != AF_INET6))
 			continue;
-		addr_format_ip(a->ifa_addr, text, sizeof text);
-		if (strncasecmp(text, "fe80:", 5) == 0)
-			continue;
-		kept = strdup(text);
-		if (kept)
-			add_name(j, kept);
+		addr_format_ip(a->ifa_addr, text, ADDR_TEXT_MAX);
+		if (strncasecmp(text, "fe80:", 5) != 0)
+			add_name(j, text);
 	}
 	freeifaddrs(list);
 }

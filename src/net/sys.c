@@ -128,7 +128,7 @@ bool sys_is_self_connected(int fd)
 
 uint16_t sys_local_port(int fd)
 {
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = { 0 };
 	socklen_t len = sizeof a;
 
 	if (getsockname(fd, (struct sockaddr *)&a, &len) < 0)

@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "net/verify.h"
 
 #ifndef OPENSSL_IS_BORINGSSL
 #error "these are not BoringSSL's headers"
@@ -49,10 +50,7 @@ struct tls {
 	uint8_t head[RECORD_HEAD];
 	size_t head_len, body_left;
 	char error[128];
-	int verify_error;	/* X509_V_* of the first refusal */
-	char names[256];	/* of the refused certificate */
-	char date[32];		/* its end, or its beginning */
-	int days;		/* since then, or until then */
+	struct verify verify;
 };
 
 /* --- BIO ------------------------------------------------------------------ */
@@ -131,109 +129,6 @@ static const BIO_METHOD *bio_method(void)
 		BIO_meth_set_ctrl(method, bio_ctrl);
 	}
 	return method;
-}
-
-/* --- certificates ----------------------------------------------------------- */
-
-static void append(char *out, size_t cap, const char *text)
-{
-	size_t len = strlen(out);
-
-	snprintf(out + len, cap - len, "%s%s", len ? ", " : "", text);
-}
-
-static void add_name(struct tls *t, const GENERAL_NAME *name)
-{
-	char text[256] = "";
-
-	if (name->type == GEN_DNS)
-		snprintf(text, sizeof text, "%.*s", ASN1_STRING_length(name->d.dNSName),
-			(const char *)ASN1_STRING_get0_data(name->d.dNSName));
-	else if (name->type == GEN_IPADD)
-		inet_ntop(ASN1_STRING_length(name->d.iPAddress) == 4 ? AF_INET : AF_INET6,
-			ASN1_STRING_get0_data(name->d.iPAddress), text, sizeof text);
-	if (text[0])
-		append(t->names, sizeof t->names, text);
-}
-
-static void keep_names(struct tls *t, X509 *cert)
-{
-	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
-
-	for (size_t i = 0; names && i < sk_GENERAL_NAME_num(names); i++)
-		add_name(t, sk_GENERAL_NAME_value(names, i));
-	if (!t->names[0])
-		snprintf(t->names, sizeof t->names, "no name at all");
-	GENERAL_NAMES_free(names);
-}
-
-static void keep_date(struct tls *t, const ASN1_TIME *time)
-{
-	ASN1_GENERALIZEDTIME *full = ASN1_TIME_to_generalizedtime(time, NULL);
-	const char *s = full ? (const char *)ASN1_STRING_get0_data(full) : "????????";
-	int seconds;
-
-	snprintf(t->date, sizeof t->date, "%.4s-%.2s-%.2s", s, s + 4, s + 6);
-	if (!ASN1_TIME_diff(&t->days, &seconds, time, NULL))
-		t->days = 0;
-	ASN1_GENERALIZEDTIME_free(full);
-}
-
-static int on_verify(int ok, X509_STORE_CTX *store)
-{
-	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-	struct tls *t = SSL_get_app_data(ssl);
-	X509 *cert = X509_STORE_CTX_get_current_cert(store);
-
-	if (ok || !cert)
-		return ok;
-	t->verify_error = X509_STORE_CTX_get_error(store);
-	keep_names(t, cert);
-	keep_date(t, t->verify_error == X509_V_ERR_CERT_NOT_YET_VALID ? X509_get0_notBefore(cert) :
-		X509_get0_notAfter(cert));
-	return 0;
-}
-
-static const char *clock_text(char *buf, size_t cap)
-{
-	time_t now = time(NULL);
-	struct tm tm;
-
-	gmtime_r(&now, &tm);
-	strftime(buf, cap, "%Y-%m-%d %H:%M UTC", &tm);
-	return buf;
-}
-
-bool tls_explain(const struct tls *t, char *what, size_t what_cap, char *hint, size_t hint_cap)
-{
-	char now[32];
-
-	*hint = '\0';
-	switch (t->verify_error) {
-	case X509_V_OK:
-		return false;
-	case X509_V_ERR_HOSTNAME_MISMATCH:
-	case X509_V_ERR_IP_ADDRESS_MISMATCH:
-		snprintf(what, what_cap, "certificate is for %s, not for %s", t->names, t->host);
-		snprintf(hint, hint_cap, "on the server: gotunnel gencert --force --host %s", t->host);
-		break;
-	case X509_V_ERR_CERT_HAS_EXPIRED:
-		snprintf(what, what_cap, "certificate expired %s, %d day%s ago by this clock (%s)",
-			t->date, t->days, t->days == 1 ? "" : "s", clock_text(now, sizeof now));
-		snprintf(hint, hint_cap, "on the server: gotunnel gencert --force --host %s", t->host);
-		break;
-	case X509_V_ERR_CERT_NOT_YET_VALID:
-		snprintf(what, what_cap, "certificate is not valid before %s, in %d day%s by this clock (%s)",
-			t->date, -t->days, t->days == -1 ? "" : "s", clock_text(now, sizeof now));
-		snprintf(hint, hint_cap, "set the clock of this machine or of the server");
-		break;
-	default:
-		snprintf(what, what_cap, "certificate is not signed by %s",
-			strcmp(t->context->ca, "system") ? t->context->ca : "the system's roots");
-		snprintf(hint, hint_cap, "%s", "copy the server's ca-cert.pem; public certificate: "
-			"--tls-ca system; no certificates: leave out --tls");
-	}
-	return true;
 }
 
 /* --- contexts ----------------------------------------------------------------- */
@@ -412,7 +307,7 @@ static int use_ca(struct tls_context *context, const char *ca, char *err, size_t
 		return -1;
 	}
 	context->ca = strdup(ca);
-	SSL_CTX_set_verify(context->ssl, SSL_VERIFY_PEER, on_verify);
+	verify_install(context->ssl);
 	return context->ca ? 0 : -1;
 }
 
@@ -458,12 +353,13 @@ static int prepare(struct tls *t, const char *host)
 {
 	BIO *bio = BIO_new(bio_method());
 
-	if (!bio)
+	if (!bio || verify_attach(&t->verify, t->ssl) < 0) {
+		BIO_free(bio);
 		return -1;
+	}
 	BIO_set_data(bio, t);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(t->ssl, bio, bio);
-	SSL_set_app_data(t->ssl, t);
 	if (t->is_server) {
 		SSL_set_accept_state(t->ssl);
 		return 0;
@@ -481,7 +377,6 @@ struct tls *tls_new(struct tls_context *context, bool is_server, const char *hos
 		return NULL;
 	t->context = context;
 	t->is_server = is_server;
-	t->verify_error = X509_V_OK;
 	t->ssl = SSL_new(context->ssl);
 	if (t->ssl && prepare(t, host) == 0)
 		return t;
@@ -597,6 +492,12 @@ void tls_shutdown(struct tls *t)
 bool tls_is_ended(const struct tls *t)
 {
 	return t->is_ended;
+}
+
+bool tls_explain(const struct tls *t, char *what, size_t what_cap, char *hint, size_t hint_cap)
+{
+	return t->context->ca && verify_explain(&t->verify, t->host, t->context->ca, what, what_cap,
+		hint, hint_cap);
 }
 
 int tls_exporter(struct tls *t, uint8_t out[32])

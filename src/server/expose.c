@@ -51,7 +51,7 @@ static void on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 	struct expose *e = l->data;
 	struct link *link = &e->agent->link;
 	struct flow_open open = { .bind_id = e->bind_id, .peer = flow_addr_of(peer) };
-	struct sockaddr_storage local;
+	struct sockaddr_storage local = { 0 };
 	socklen_t len = sizeof local;
 	struct pipe *p = pipe_new(link);
 	struct stream *st;

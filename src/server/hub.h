@@ -41,7 +41,10 @@ struct hub {
 void hub_conn_opened(struct hub *h);
 void hub_conn_closed(struct hub *h);
 
-/* Something ended that the shutdown may wait for. */
+/* Begins to close what the loop waits for. */
+void hub_close(struct hub *h);
+
+/* Something ended that the shutdown may wait for: closes when nothing is left. */
 void hub_settle(struct hub *h);
 
 /* A line of a kind that strangers can cause. */

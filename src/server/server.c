@@ -11,65 +11,12 @@
 #include "core/text.h"
 #include "net/sys.h"
 #include "server/agent.h"
-#include "server/expose.h"
 #include "server/hub.h"
 #include "server/start_screen.h"
 
 enum { RESERVED_FDS = 64, STRANGERS_MAX = 128 };
 
-/* --- shared counts --------------------------------------------------------------- */
-
-static void update_exposes(struct hub *h)
-{
-	for (struct list *n = h->exposes.next; n != &h->exposes; n = n->next)
-		expose_update(list_entry(n, struct expose, node));
-}
-
-void hub_conn_opened(struct hub *h)
-{
-	if (++h->conns < h->conns_max || h->is_full)
-		return;
-	h->is_full = true;
-	update_exposes(h);
-	if (hub_may_log(h, &h->full_log))
-		log_warn(NULL, "%u public connections are open, the most allowed; further ones wait",
-			h->conns);
-}
-
-void hub_conn_closed(struct hub *h)
-{
-	h->conns--;
-	if (!h->is_full || h->conns >= h->conns_max)
-		return;
-	h->is_full = false;
-	update_exposes(h);
-}
-
-bool hub_may_log(struct hub *h, struct log_limit *limit)
-{
-	unsigned suppressed;
-	bool pass = log_limit_pass(limit, worker_now(&h->worker) / 1000, &suppressed);
-
-	if (suppressed)
-		log_info(NULL, "suppressed %u lines like the next", suppressed);
-	return pass;
-}
-
 /* --- shutdown --------------------------------------------------------------------- */
-
-static void close_all(struct hub *h)
-{
-	timer_free(h->drain);
-	h->drain = NULL;
-	signals_close(&h->signals);
-	worker_close(&h->worker);
-}
-
-void hub_settle(struct hub *h)
-{
-	if (h->is_stopping && h->drain && list_is_empty(&h->agents))
-		close_all(h);
-}
 
 static void abort_all(struct hub *h)
 {
@@ -238,7 +185,7 @@ int server_run(const struct server_config *config)
 	signals_open(&h.signals, &loop, on_signal);
 	h.exit = open_hub(&h, &loop);
 	if (h.exit) {
-		close_all(&h);
+		hub_close(&h);
 	} else {
 		start_screen_print(&h);
 		log_info(NULL, "Ready for connections");

@@ -1,0 +1,53 @@
+#include "server/hub.h"
+
+#include "server/expose.h"
+
+static void update_exposes(struct hub *h)
+{
+	for (struct list *n = h->exposes.next; n != &h->exposes; n = n->next)
+		expose_update(list_entry(n, struct expose, node));
+}
+
+void hub_conn_opened(struct hub *h)
+{
+	if (++h->conns < h->conns_max || h->is_full)
+		return;
+	h->is_full = true;
+	update_exposes(h);
+	if (hub_may_log(h, &h->full_log))
+		log_warn(NULL, "%u public connections are open, the most allowed; further ones wait",
+			h->conns);
+}
+
+void hub_conn_closed(struct hub *h)
+{
+	h->conns--;
+	if (!h->is_full || h->conns >= h->conns_max)
+		return;
+	h->is_full = false;
+	update_exposes(h);
+}
+
+bool hub_may_log(struct hub *h, struct log_limit *limit)
+{
+	unsigned suppressed;
+	bool pass = log_limit_pass(limit, worker_now(&h->worker) / 1000, &suppressed);
+
+	if (suppressed)
+		log_info(NULL, "suppressed %u lines like the next", suppressed);
+	return pass;
+}
+
+void hub_close(struct hub *h)
+{
+	timer_free(h->drain);
+	h->drain = NULL;
+	signals_close(&h->signals);
+	worker_close(&h->worker);
+}
+
+void hub_settle(struct hub *h)
+{
+	if (h->is_stopping && h->drain && list_is_empty(&h->agents))
+		hub_close(h);
+}
