@@ -283,23 +283,29 @@ static int run(struct job *j)
 	return err;
 }
 
-int cmd_gencert(int argc, char **argv)
+static int make(const struct options *o)
 {
-	struct options o = { 0 };
-	struct opt_sources sources;
-	struct job *j;
-	enum opt_result result = opt_parse(&cmd_gencert_options, argc, argv, &o, &sources);
+	struct job *j = calloc(1, sizeof *j);
 	int err;
 
-	if (result != OPT_GO_ON)
-		return result == OPT_HELPED ? 0 : 2;
-	j = calloc(1, sizeof *j);
 	if (!j)
 		return log_fatal("gencert", 1, NULL, "out of memory");
-	j->o = &o;
+	j->o = o;
 	err = run(j);
 	cert_pair_fini(&j->ca);
 	cert_pair_fini(&j->server);
 	free(j);
+	return err;
+}
+
+int cmd_gencert(int argc, char **argv)
+{
+	static const int exits[] = { [OPT_HELPED] = 0, [OPT_WRONG] = 2 };
+	struct options o = { 0 };
+	struct opt_sources sources;
+	enum opt_result result = opt_parse(&cmd_gencert_options, argc, argv, &o, &sources);
+	int err = result == OPT_GO_ON ? make(&o) : exits[result];
+
+	opt_list_free(&o.host);
 	return err;
 }

@@ -22,16 +22,24 @@ static bool is_choice(const char *choices, const char *value)
 
 static int add_items(struct opt_list *list, const char *value)
 {
-	char *copy = strdup(value), *save = NULL;
+	char *copy = list->owned < OPT_LIST_MAX ? strdup(value) : NULL, *save = NULL;
 
-	/* The list lives as long as the process, as argv does. */
-	for (char *item = copy ? strtok_r(copy, ",", &save) : NULL; item;
-		item = strtok_r(NULL, ",", &save)) {
+	if (!copy)
+		return -1;
+	list->texts[list->owned++] = copy;
+	for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
 		if (list->count == OPT_LIST_MAX)
-			return -1; /* NOLINT(clang-analyzer-unix.Malloc) */
+			return -1;
 		list->items[list->count++] = item;
 	}
-	return copy && *value ? 0 : -1; /* NOLINT(clang-analyzer-unix.Malloc) */
+	return *value ? 0 : -1;
+}
+
+void opt_list_free(struct opt_list *list)
+{
+	while (list->owned)
+		free(list->texts[--list->owned]);
+	list->count = 0;
 }
 
 /* 0, or -1 with what would have been right in `want`. */

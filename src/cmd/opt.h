@@ -28,7 +28,11 @@ enum { OPT_MAX = 40, OPT_LIST_MAX = 64 };
 struct opt_list {
 	unsigned count;
 	const char *items[OPT_LIST_MAX];
+	unsigned owned;
+	char *texts[OPT_LIST_MAX];	/* what the items point into */
 };
+
+void opt_list_free(struct opt_list *list);
 
 struct opt {
 	const char *name;	/* without dashes */

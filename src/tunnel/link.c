@@ -8,6 +8,9 @@
 
 enum {
 	COMPOSES_A_TURN = 4,
+	/* Half a window: the peer decrypts one part while the next is encrypted
+	 * (0.66-0.71 of plaintext on two cores, against 0.51-0.57 for a whole). */
+	COMPOSE_TLS = 128 * 1024 + 4096,
 	LAST_WORDS_US = 2 * 1000 * 1000, /* patience for an ERROR to leave */
 };
 
@@ -226,7 +229,8 @@ static bool compose(struct link *l)
 		link_abort(l, "out of memory");
 		return false;
 	}
-	n = session_compose(&l->session, out, WORKER_COMPOSE, worker_now(l->worker));
+	n = session_compose(&l->session, out, l->conn.tls ? COMPOSE_TLS : WORKER_COMPOSE,
+		worker_now(l->worker));
 	conn_send(&l->conn, n);
 	return n > 0;
 }
