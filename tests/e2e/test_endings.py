@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from kit import limit
+from kit import limit, until
 from kit.origin import banner, resetting, sink, source
 from kit.stream import (FIN, MIB, RST, Checker, connect, flushed, read_exactly, receive,
                         reset, send_counters, visit)
@@ -105,26 +105,18 @@ def test_reset_by_the_visitor_reaches_the_service(path, serve, sent):
     """An idle stream, and one with bytes on the way: they arrive first."""
     service = serve(sink(UP))
     way = path(service)
-    for _ in range(5):
+    for number in range(5):
         s = visitor(way)
         send_counters(s, UP, sent)
         if sent:
             flushed(s)
         else:
-            opened(service)
+            until(lambda: service.accepted > number, what="the service's connection")
         started = time.monotonic()
         reset(s)
         up, how = service.result()
         assert (how, up.fault, up.count) == (RST, None, sent)
         assert time.monotonic() - started < limit(2)
-
-
-def opened(service):
-    """Waits until the service has one more connection than ended ones."""
-    end = time.monotonic() + limit(10)
-    while not service.open and time.monotonic() < end:
-        time.sleep(0.005)
-    assert service.open
 
 
 @pytest.mark.parametrize("sent", [0, 5, KIB64])
