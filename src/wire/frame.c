@@ -2,14 +2,18 @@
 
 #include "core/cursor.h"
 
+static void put_u32(uint8_t out[4], uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		out[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
 void frame_put(uint8_t out[FRAME_HEAD], enum frame_type type, uint32_t stream, uint32_t len)
 {
-	struct writer w = writer_of(out, FRAME_HEAD);
-
-	writer_u8(&w, FRAME_VERSION);
-	writer_u8(&w, (uint8_t)type);
-	writer_u32(&w, stream);
-	writer_u32(&w, len);
+	out[0] = FRAME_VERSION;
+	out[1] = (uint8_t)type;
+	put_u32(out + 2, stream);
+	put_u32(out + 6, len);
 }
 
 struct frame frame_get(const uint8_t in[FRAME_HEAD])
