@@ -365,6 +365,7 @@ static void on_gone(struct turn *turn)
 {
 	struct link *l = list_entry(turn, struct link, flush);
 
+	list_remove(&turn->node); /* The timer may come before the turn does. */
 	if (!list_is_empty(&l->pipes)) {
 		/* A pipe that hands its last bytes over may take a second. */
 		timer_start(l->timer, 50);
@@ -385,6 +386,7 @@ static void close_now(struct link *l)
 	if (l->is_closed)
 		return;
 	l->is_closed = true;
+	timer_stop(l->timer);
 	conn_close(&l->conn);
 	list_remove(&l->flush.node);
 	l->flush.run = on_gone;

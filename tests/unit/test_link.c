@@ -1,0 +1,127 @@
+#include "unit.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/worker.h"
+#include "tunnel/link.h"
+
+static unsigned ended, closed;
+
+static void on_end(struct link *l, const struct session_end *end)
+{
+	(void)l;
+	(void)end;
+	ended++;
+}
+
+static void on_closed(struct link *l)
+{
+	closed++;
+	free(l);
+}
+
+static const struct link_ops ops = {
+	.on_end = on_end,
+	.on_closed = on_closed,
+};
+
+/* A client's link on a socket whose other end is not spoken for. */
+static struct link *open_link(struct worker *w, uint64_t login_us, int *other)
+{
+	struct link_config config = {
+		.session = {
+			.role = SESSION_CLIENT,
+			.max_frame = FRAME_DATA_DEFAULT,
+			.stream_credit = SESSION_STREAM_CREDIT,
+			.login_us = login_us,
+			.heartbeat_us = 1000,
+			.dead_us = 3000,
+			.stuck_us = 3000,
+			.name = "c",
+			.instance = (const uint8_t *)"0123456789abcdef",
+			.key_id = "",
+			.version = "0",
+		},
+		.mode = CONN_PLAIN,
+		.secret = (const uint8_t *)"secret",
+		.secret_len = 6,
+	};
+	struct link *l = malloc(sizeof *l);
+	int fds[2];
+
+	assert_non_null(l);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	*other = fds[1];
+	assert_int_equal(link_open(l, w, fds[0], &config, &ops, NULL), 0);
+	return l;
+}
+
+/* The loop runs timers before deferred turns: one that is due when the link
+ * is closed must not end it beside the turn that is to end it. */
+static void a_link_ends_once_although_its_timer_is_due(void **state)
+{
+	uv_loop_t loop;
+	struct worker w;
+
+	(void)state;
+	assert_int_equal(uv_loop_init(&loop), 0);
+	assert_int_equal(worker_init(&w, &loop), 0);
+	for (unsigned turns = 0; turns < 4; turns++) {
+		int other;
+		struct link *l = open_link(&w, 1000, &other);
+
+		ended = closed = 0;
+		for (unsigned i = 0; i < turns; i++)
+			uv_run(&loop, UV_RUN_NOWAIT);
+		usleep(2500); /* The timer is overdue in the next turn. */
+		link_abort(l, "test");
+		for (int i = 0; i < 5; i++)
+			uv_run(&loop, UV_RUN_NOWAIT);
+		assert_int_equal(ended, 1);
+		assert_int_equal(closed, 1);
+		close(other);
+	}
+	worker_close(&w);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	worker_fini(&w);
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+/* The other end is gone, or says nothing: told once, then free to go. */
+static void a_link_ends_by_its_peer_or_its_timer(void **state)
+{
+	uv_loop_t loop;
+	struct worker w;
+
+	(void)state;
+	assert_int_equal(uv_loop_init(&loop), 0);
+	assert_int_equal(worker_init(&w, &loop), 0);
+	for (int silent = 0; silent < 2; silent++) {
+		int other;
+
+		ended = closed = 0;
+		open_link(&w, 1000, &other);
+		if (!silent)
+			close(other);
+		while (!closed)
+			uv_run(&loop, UV_RUN_ONCE);
+		assert_int_equal(ended, 1);
+		if (silent)
+			close(other);
+	}
+	worker_close(&w);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	worker_fini(&w);
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_link_ends_once_although_its_timer_is_due),
+		cmocka_unit_test(a_link_ends_by_its_peer_or_its_timer),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
