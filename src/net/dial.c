@@ -86,6 +86,9 @@ void dial_cancel(struct dial *d)
 	if (!d || d->cancelled)
 		return;
 	d->cancelled = true;
+	/* Connected, but nobody was told yet: the socket is still ours. */
+	if (list_is_on(&d->turn.node) && d->result.fd >= 0)
+		close(d->result.fd);
 	list_remove(&d->turn.node);
 	close_attempts(d);
 	timer_free(d->timer);

@@ -134,8 +134,9 @@ uint16_t sys_local_port(int fd)
 	if (getsockname(fd, (struct sockaddr *)&a, &len) < 0)
 		return 0;
 	/* The kernel has filled it, which the analyzer cannot see. */
-	return ntohs(a.ss_family == AF_INET6 ? /* NOLINT(clang-analyzer-core.*) */ ((struct sockaddr_in6 *)&a)->sin6_port :
-		((struct sockaddr_in *)&a)->sin_port);
+	if (a.ss_family == AF_INET6)
+		return ntohs(((struct sockaddr_in6 *)&a)->sin6_port); /* NOLINT(clang-analyzer-core.*) */
+	return ntohs(((struct sockaddr_in *)&a)->sin_port); /* NOLINT(clang-analyzer-core.*) */
 }
 
 unsigned sys_file_limit(void)

@@ -303,8 +303,14 @@ static void hand_over(struct pipe *p)
 
 int pipe_attach(struct pipe *p, int fd)
 {
-	int err = poller_add(&p->link->worker->poller, &p->sock, fd, on_event);
+	int err;
 
+	/* It ended in this very turn and is freed in the next. */
+	if (p->state == PIPE_DONE) {
+		close(fd);
+		return -ECANCELED;
+	}
+	err = poller_add(&p->link->worker->poller, &p->sock, fd, on_event);
 	if (err) {
 		close(fd);
 		pipe_reset(p, CODE_OVERLOADED);
