@@ -26,8 +26,9 @@ def root(tmp_path):
     """A root with the bundle and the C library alone."""
     with tarfile.open(BUNDLE) as tar:
         tar.extractall(tmp_path / "root")
-    found = [p for p in (tmp_path / "root").rglob("gotunnel") if p.is_file()]
-    assert len(found) == 1
+    found = [p for p in (tmp_path / "root").rglob("gotunnel")
+             if p.is_file() and os.access(p, os.X_OK)]
+    assert len(found) == 1, found
     for line in libraries(found[0]):
         path = re.search(r"(/\S+) \(", line)
         if path:

@@ -107,6 +107,8 @@ class TerminalClient(ClientMixin, OnTerminal):
 class Rig:
     """Starts servers and clients for one test and sees to it that they end well."""
 
+    path = BIN
+
     def __init__(self, folder):
         self.folder = folder
         self.procs = []

@@ -67,10 +67,10 @@ class Proc:
         self.pid = self.popen.pid
 
     def spawn(self, argv, env, cwd, stdin, more):
-        popen = subprocess.Popen(argv, env=env, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE,
-                                 stderr=subprocess.PIPE, **more)
-        self.threads = [self.collect(popen.stdout.fileno(), self.out),
-                        self.collect(popen.stderr.fileno(), self.err)]
+        popen = subprocess.Popen(argv, env=env, cwd=cwd, stdin=stdin,
+                                 **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more})
+        self.threads = [self.collect(pipe.fileno(), lines) for pipe, lines in
+                        ((popen.stdout, self.out), (popen.stderr, self.err)) if pipe]
         return popen
 
     @staticmethod
