@@ -132,13 +132,21 @@ void stream_ready(struct session *s, struct stream *st)
 	output_enlist(s, st);
 }
 
+/* Others spent the session's credit: the peer sends up to the floor of st and
+ * then waits to hear that it was taken. */
+static bool lives_on_its_floor(const struct session *s, const struct stream *st)
+{
+	return credit_recv_open(&s->recv) < SESSION_FLOOR &&
+		st->recv.received - st->recv.told >= SESSION_FLOOR / 2;
+}
+
 void stream_consumed(struct session *s, struct stream *st, size_t n)
 {
 	credit_recv_consume(&st->recv, n);
 	stream_drop(s, n);
 	if (!is_live(s, st) || !credit_recv_has_news(&st->recv))
 		return;
-	if (credit_recv_is_due(&st->recv) ||
+	if (credit_recv_is_due(&st->recv) || lives_on_its_floor(s, st) ||
 		(st->in == STREAM_CLOSED && credit_recv_pending(&st->recv) == 0))
 		output_due(s, st);
 	else if (st->in == STREAM_FLOWING)

@@ -1,0 +1,176 @@
+#include "duo.h"
+
+enum { MIB = 1024 * 1024 };
+
+/* One composing of the server alone; the client hears of it later. */
+static size_t compose(struct duo *d, size_t cap)
+{
+	static uint8_t out[DUO_OUT];
+	size_t n = session_compose(&d->server.session, out, cap, d->now);
+	uint8_t *copy = unit_copy(out, n);
+
+	assert_true(n <= cap);
+	session_feed(&d->client.session, copy, n, d->now);
+	free(copy);
+	return n;
+}
+
+static void bulk_takes_turns(void **unused)
+{
+	static struct duo d;
+	uint64_t least = UINT64_MAX, most = 0;
+
+	(void)unused;
+	duo_reach(&d, SESSION_OPEN);
+	for (int i = 0; i < 8; i++)
+		duo_send(&d.server, duo_open(&d), 200 * 1024, true);
+	compose(&d, 256 * 1024);
+	compose(&d, 256 * 1024);
+	for (int i = 0; i < 8; i++) {
+		uint64_t sent = d.server.ends[i].sent;
+
+		least = sent < least ? sent : least;
+		most = sent > most ? sent : most;
+	}
+	assert_true(least > 0);
+	assert_true(most - least <= SESSION_SHARED_FRAME);
+	duo_settle(&d);
+	for (int i = 0; i < 8; i++) {
+		assert_int_equal(d.client.ends[i].got, 200 * 1024);
+		assert_int_equal(d.client.ends[i].saw_close, 1);
+	}
+	duo_fini(&d);
+}
+
+static void a_keystroke_goes_before_a_download(void **unused)
+{
+	static struct duo d;
+	unsigned down, key;
+
+	(void)unused;
+	duo_reach(&d, SESSION_OPEN);
+	down = duo_open(&d);
+	key = duo_open(&d);
+	duo_send(&d.server, down, 100 * MIB, false);
+	compose(&d, 128 * 1024);
+	d.now += 10000;
+	duo_send(&d.server, key, 1, false);
+	d.server.pulls = 0;
+	compose(&d, 128 * 1024);
+	assert_int_equal(d.server.order[0], key);
+	assert_int_equal(d.client.ends[key].got, 1);
+	duo_fini(&d);
+}
+
+static void a_stream_that_nobody_reads_stops_alone(void **unused)
+{
+	static struct duo d;
+	unsigned stopped, other;
+
+	(void)unused;
+	duo_reach(&d, SESSION_OPEN);
+	stopped = duo_open(&d);
+	other = duo_open(&d);
+	d.client.ends[stopped].holds = true;
+	duo_send(&d.server, stopped, 10 * MIB, true);
+	duo_send(&d.server, other, 10 * MIB, true);
+	duo_settle(&d);
+	assert_int_equal(d.client.ends[stopped].got, SESSION_STREAM_CREDIT);
+	assert_int_equal(d.client.ends[other].got, 10 * MIB);
+	assert_int_equal(d.client.ends[other].saw_close, 1);
+
+	d.client.ends[stopped].holds = false;
+	stream_consumed(&d.client.session, d.client.ends[stopped].st, SESSION_STREAM_CREDIT);
+	duo_settle(&d);
+	assert_int_equal(d.client.ends[stopped].got, 10 * MIB);
+	duo_fini(&d);
+}
+
+/* 300 streams that nobody reads spend the session's credit: the others still
+ * move, by their floor. */
+static void the_session_s_credit_starves_nobody(void **unused)
+{
+	static struct duo d;
+	unsigned last;
+
+	(void)unused;
+	duo_reach(&d, SESSION_OPEN);
+	last = duo_open(&d);
+	/* As if streams that nobody reads had spent it all. */
+	d.server.session.send.sent = d.server.session.send.limit;
+	d.client.session.recv.received = d.client.session.recv.limit;
+	duo_send(&d.server, last, 4 * SESSION_FLOOR, true);
+	duo_settle(&d);
+	assert_int_equal(d.client.ends[last].got, 4 * SESSION_FLOOR);
+	duo_fini(&d);
+}
+
+static void control_goes_first_in_any_room(void **unused)
+{
+	static struct duo d;
+	static uint8_t out[SESSION_COMPOSE_MIN];
+	size_t n;
+
+	(void)unused;
+	duo_reach(&d, SESSION_OPEN);
+	duo_send(&d.server, duo_open(&d), MIB, false);
+	session_shutdown(&d.server.session, 1);
+	n = session_compose(&d.server.session, out, sizeof out, d.now);
+	assert_true(n >= FRAME_HEAD);
+	assert_int_equal(frame_get(out).type, FRAME_SHUTDOWN);
+	duo_fini(&d);
+}
+
+static void half_a_close_leaves_the_other_half(void **unused)
+{
+	static struct duo d;
+	unsigned i;
+
+	(void)unused;
+	duo_reach(&d, SESSION_OPEN);
+	i = duo_open(&d);
+	duo_send(&d.server, i, 0, false);
+	stream_close(&d.server.session, d.server.ends[i].st);
+	duo_settle(&d);
+	assert_int_equal(d.client.ends[i].saw_close, 1);
+	duo_send(&d.client, i, 3 * MIB, true);
+	duo_settle(&d);
+	assert_int_equal(d.server.ends[i].got, 3 * MIB);
+	assert_int_equal(d.server.ends[i].saw_close, 1);
+	assert_int_equal(session_streams(&d.server.session), 0);
+	duo_fini(&d);
+}
+
+static void a_reset_says_why_once(void **unused)
+{
+	static struct duo d;
+	unsigned i;
+
+	(void)unused;
+	duo_reach(&d, SESSION_OPEN);
+	i = duo_open(&d);
+	duo_send(&d.server, i, 10 * MIB, false);
+	stream_reset(&d.client.session, d.client.ends[i].st, CODE_LOCAL_RESET);
+	duo_settle(&d);
+	assert_int_equal(d.server.ends[i].saw_reset, 1);
+	assert_int_equal(d.server.ends[i].code, CODE_LOCAL_RESET);
+	assert_int_equal(d.client.ends[i].saw_reset, 0);
+	assert_int_equal(session_streams(&d.server.session), 0);
+	assert_int_equal(session_streams(&d.client.session), 0);
+	duo_fini(&d);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bulk_takes_turns),
+		cmocka_unit_test(a_keystroke_goes_before_a_download),
+		cmocka_unit_test(a_stream_that_nobody_reads_stops_alone),
+		cmocka_unit_test(the_session_s_credit_starves_nobody),
+		cmocka_unit_test(control_goes_first_in_any_room),
+		cmocka_unit_test(half_a_close_leaves_the_other_half),
+		cmocka_unit_test(a_reset_says_why_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
