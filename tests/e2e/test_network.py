@@ -141,7 +141,9 @@ def test_a_process_that_sleeps_for_a_while(rig, serve, which):
 
 
 class Island:
-    """A network of its own with a loopback that can be taken down."""
+    """A network of its own with one address (TEST-NET-1) that can be taken away."""
+
+    HOST = "192.0.2.1"
 
     def __init__(self):
         ip = need("ip")
@@ -153,14 +155,16 @@ class Island:
         if self.holder.poll() is not None:
             missing("the right to make a network namespace")
         self.enter = [need("nsenter"), f"--net={path}", "--"]
-        self.ip = [*self.enter, ip, "link", "set", "lo"]
+        self.ip = [*self.enter, ip]
+        subprocess.run([*self.ip, "link", "set", "lo", "up"], check=True)
         self.up()
 
     def up(self):
-        subprocess.run([*self.ip, "up"], check=True)
+        subprocess.run([*self.ip, "addr", "add", f"{self.HOST}/32", "dev", "lo"], check=True)
 
     def down(self):
-        subprocess.run([*self.ip, "down"], check=True)
+        """No route is left. (127.0.0.0/8 keeps its own when the loopback is down.)"""
+        subprocess.run([*self.ip, "addr", "del", f"{self.HOST}/32", "dev", "lo"], check=True)
 
     def close(self):
         self.holder.kill()
@@ -176,12 +180,12 @@ def test_no_network_of_our_own_is_waited_for(rig):
         return rig.add(kind([*island.enter, rig.path, *argv], env=rig.env(), cwd=rig.folder))
 
     def server():
-        return start(Server, "server", "--addr", f"127.0.0.1:{control}", "--start-port", first,
-                     "--end-port", first + 1, "--token-file", rig.token_file, "--state-dir",
+        return start(Server, "server", "--addr", f"{island.HOST}:{control}", "--start-port",
+                     first, "--end-port", first + 1, "--token-file", rig.token_file, "--state-dir",
                      rig.folder / "s").ready()
 
     old = server()
-    client = start(Client, "client", "--server", f"127.0.0.1:{control}", "--local", "1",
+    client = start(Client, "client", "--server", f"{island.HOST}:{control}", "--local", "1",
                    "--token-file", rig.token_file, "--state-dir", rig.folder / "c",
                    "--retries", "2")
     client.forwarding()
