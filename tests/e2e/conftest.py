@@ -1,10 +1,15 @@
 import faulthandler
+import signal
 
 import pytest
 
 from kit import DIRECT, gotunnel, origin, relay
 
 faulthandler.enable()
+# Programs that a test interrupts must not inherit that the run itself ignores it,
+# as it does under nohup or in the background of a script.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_configure(config):
