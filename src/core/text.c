@@ -140,6 +140,13 @@ static size_t sequence(const unsigned char *p, size_t left, uint32_t *rune)
 	return n;
 }
 
+size_t text_sequence(const void *p, size_t left)
+{
+	uint32_t rune;
+
+	return sequence(p, left, &rune);
+}
+
 /* Whether a character shows as itself and changes nothing around it. */
 static bool is_plain(uint32_t r)
 {

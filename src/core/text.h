@@ -32,6 +32,10 @@ const char *text_size(uint64_t bytes, char *out, size_t cap);
  */
 const char *text_escape(const void *bytes, size_t len, char *out, size_t cap);
 
+/* The length of the well-formed UTF-8 sequence (RFC 3629) at p, 0 when there
+ * is none; left > 0. */
+size_t text_sequence(const void *p, size_t left);
+
 /* The entry of names[count] that is nearest to word, or NULL when none is
  * near (it begins with word, or at most a third of word is mistyped). */
 const char *text_nearest(const char *word, const char *const *names, size_t count);
