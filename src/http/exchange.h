@@ -16,15 +16,17 @@
  *	visitor --exchange_request()--> service
  *	visitor <--exchange_response()-- service
  *
- * Memory: the struct, an incomplete head line (at most EXCHANGE_LINE_MAX) a
- * direction and the requests that wait for their response, together never
- * over EXCHANGE_MEMORY_MAX; nothing but the struct while no exchange is under
- * way. No clock: times are microseconds of any monotonic clock, given in.
+ * A request counts as soon as its request line is whole: from then on it has
+ * one on_done, whatever happens. Responses belong to requests in their order;
+ * one that comes before its request is whole is taken (a 413, a 431).
+ *
+ * Memory: the struct, an incomplete line (at most HTTP_LINE_MAX) a direction
+ * and the requests that wait for their response, together never over
+ * EXCHANGE_MEMORY_MAX (more requests waiting: given up); nothing but the struct
+ * while no exchange is under way. No clock: times are microseconds of any
+ * monotonic clock, given in. What a head may be is http/http.h's to say.
  */
 enum {
-	EXCHANGE_LINE_MAX = 8 * 1024,	/* of a head; beyond it the watch is given up */
-	EXCHANGE_HEAD_MAX = 16 * 1024,
-	EXCHANGE_FIELDS_MAX = 100,
 	EXCHANGE_METHOD_MAX = 24,	/* kept of a method; a longer token is cut */
 	EXCHANGE_TARGET_MAX = 1024,	/* kept of a target; the rest is cut */
 	EXCHANGE_MEMORY_MAX = 32 * 1024,
@@ -40,7 +42,7 @@ enum exchange_kind {
 
 /* How an exchange ended. */
 enum exchange_end {
-	EXCHANGE_COMPLETE,	/* the response is whole, its body too */
+	EXCHANGE_COMPLETE,	/* the response is whole, its body too; the request's may not be */
 	EXCHANGE_SWITCHED,	/* 101, or 2xx to CONNECT; the connection then ended */
 	EXCHANGE_CUT,		/* the connection ended before */
 	EXCHANGE_UNWATCHED,	/* the watch was given up in the middle of it */
@@ -57,14 +59,15 @@ struct exchange_info {
 	uint64_t answered_us;		/* the last byte of the final response's head; 0: none */
 	uint64_t ended_us;		/* in on_done only */
 	uint64_t received, sent;	/* bytes of the request and of the response(s), heads
-					 * and framing included, as far as they passed */
+					 * and framing included, as far as they passed; after
+					 * a switch all that pass */
 	enum exchange_end end;		/* in on_done only */
 };
 
-/* Called from inside the functions below, never NULL. on_answer once a
- * request when its final response's head is whole (101 is final, other 1xx
- * are not); on_done once a request in the order of requests, after its
- * on_answer if there was one. */
+/* Called from inside the functions below, never NULL; they may ask, but not
+ * feed, close or free. on_answer once a request when its final response's head
+ * is whole (101 is final, other 1xx are not); on_done once a request in the
+ * order of requests, after its on_answer if there was one. */
 struct exchange_ops {
 	void (*on_answer)(void *owner, const struct exchange_info *info);
 	void (*on_done)(void *owner, const struct exchange_info *info);
@@ -78,7 +81,16 @@ struct exchange *exchange_new(const struct exchange_ops *ops, void *owner);
 /* Calls nothing. NULL is legal. */
 void exchange_free(struct exchange *x);
 
-/* Bytes that passed from the visitor to the service, and back. */
+/*
+ * Bytes that passed from the visitor to the service, and back. The watch is
+ * given up, and all that is under way is done as unwatched, when
+ *  - a direction is not HTTP/1, or faulty (http/http.h);
+ *  - a response begins and no request waits, so also when the service speaks
+ *    first;
+ *  - a CONNECT was refused after bytes had followed it: nobody knows whether
+ *    they belong to the tunnel or are the next request;
+ *  - too many requests wait, or memory is out.
+ */
 void exchange_request(struct exchange *x, const void *data, size_t len, uint64_t now_us);
 void exchange_response(struct exchange *x, const void *data, size_t len, uint64_t now_us);
 
@@ -86,14 +98,16 @@ void exchange_response(struct exchange *x, const void *data, size_t len, uint64_
  * length. */
 void exchange_response_end(struct exchange *x, uint64_t now_us);
 
-/* The connection is over: what is under way is done, as cut (or switched, or
- * unwatched). The watch ends. Idempotent. */
+/* The connection is over: what is under way is done, as cut; once switched the
+ * first as switched and what was pipelined behind it as unwatched. The watch
+ * ends. Idempotent. */
 void exchange_close(struct exchange *x, uint64_t now_us);
 
 enum exchange_kind exchange_kind(const struct exchange *x);
 
 /* True when more bytes would tell nothing: another protocol, HTTP/2, switched,
- * given up. The functions above are then cheap and legal. */
+ * given up, closed. The functions above are then cheap and legal; they still
+ * count the bytes of what was switched. */
 bool exchange_is_idle(const struct exchange *x);
 
 /* Bytes allocated now, the struct included. */
