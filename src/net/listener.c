@@ -31,12 +31,25 @@ static void starve(struct listener *l, int error)
 		l->on_starved(l, error);
 }
 
+/* Whether the peer of a unix socket is this user or root. */
+static bool is_own(int fd)
+{
+	uid_t uid;
+	pid_t pid;
+
+	return sys_peer(fd, &uid, &pid) == 0 && (uid == 0 || uid == geteuid());
+}
+
 /* One accept. False when there is nothing more to accept for now. */
 static bool accept_one(struct listener *l)
 {
 	struct sockaddr_storage peer;
 	int fd = sys_accept(l->sock.fd, &peer);
 
+	if (fd >= 0 && l->is_private && !is_own(fd)) {
+		close(fd);
+		return true;
+	}
 	if (fd >= 0) {
 		l->on_accept(l, fd, &peer);
 		return l->sock.fd >= 0 && !l->paused;
@@ -86,26 +99,45 @@ static int listen_any(uint16_t port, bool reset)
 	return fd;
 }
 
+static void prepare(struct listener *l, struct worker *w,
+	void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer))
+{
+	*l = (struct listener){ .worker = w, .on_accept = on_accept, .sock.fd = -1 };
+	poller_turn_init(&l->turn, on_turn);
+}
+
+/* Takes a listening descriptor, or passes its error on. */
+static int start(struct listener *l, int fd)
+{
+	int err = fd < 0 ? fd : poller_add(&l->worker->poller, &l->sock, fd, on_event);
+
+	if (err && fd >= 0)
+		close(fd);
+	return err;
+}
+
 int listener_open(struct listener *l, struct worker *w, const char *host, uint16_t port, bool reset,
 	void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer))
 {
 	struct sockaddr_storage addr;
-	int fd, err;
+	int fd;
 
-	*l = (struct listener){ .worker = w, .on_accept = on_accept, .sock.fd = -1 };
-	poller_turn_init(&l->turn, on_turn);
+	prepare(l, w, on_accept);
 	if (!host)
 		fd = listen_any(port, reset);
 	else if (addr_numeric(host, port, &addr) < 0)
 		fd = -EINVAL;
 	else
 		fd = sys_listen((struct sockaddr *)&addr, BACKLOG, false, reset);
-	if (fd < 0)
-		return fd;
-	err = poller_add(&w->poller, &l->sock, fd, on_event);
-	if (err)
-		close(fd);
-	return err;
+	return start(l, fd);
+}
+
+int listener_open_unix(struct listener *l, struct worker *w, const char *path,
+	void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer))
+{
+	prepare(l, w, on_accept);
+	l->is_private = true;
+	return start(l, sys_listen_unix(path, BACKLOG));
 }
 
 void listener_close(struct listener *l)

@@ -9,7 +9,7 @@
 #include "net/worker.h"
 
 /*
- * A listening TCP socket. Whom it does not accept waits in the kernel's
+ * A listening socket. Whom it does not accept waits in the kernel's
  * backlog: pausing loses nobody. Without descriptors or memory it pauses by
  * itself and tries again every 200 ms, without spinning.
  */
@@ -19,10 +19,11 @@ struct listener {
 	struct turn turn;	/* accepts on in the next turn */
 	struct timer *timer;	/* NULL until it was starved once */
 	bool paused;
+	bool is_private;	/* only this user and root may connect */
 	bool starved;		/* no descriptor or memory at the last try */
 	unsigned refusals;	/* times it was starved, for the log */
-	/* fd is non-blocking, TCP_NODELAY, and with SO_LINGER{1,0} if asked
-	 * for; it belongs to the callback. */
+	/* fd is non-blocking, for TCP with TCP_NODELAY and, if asked for,
+	 * SO_LINGER{1,0}; it belongs to the callback. */
 	void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer);
 	void (*on_starved)(struct listener *l, int error); /* or NULL */
 	void *data;
@@ -33,6 +34,12 @@ struct listener {
  * sockets close with RST until told otherwise. 0 or -errno (EADDRINUSE,
  * EACCES, EADDRNOTAVAIL, EINVAL for a host that is not numeric). */
 int listener_open(struct listener *l, struct worker *w, const char *host, uint16_t port, bool reset,
+	void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer));
+
+/* A unix socket at path, mode 0600, which must not exist yet; it stays when
+ * the listener is closed. Whoever connects and is neither this user nor root
+ * is closed at once. 0 or -errno (EADDRINUSE, ENAMETOOLONG, EACCES, ENOENT). */
+int listener_open_unix(struct listener *l, struct worker *w, const char *path,
 	void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer));
 
 void listener_close(struct listener *l);

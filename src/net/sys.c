@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #ifdef __linux__
@@ -55,6 +57,72 @@ int sys_listen(const struct sockaddr *addr, int backlog, bool dual, bool reset)
 	err = -errno;
 	close(fd);
 	return err;
+}
+
+static int unix_addr(struct sockaddr_un *out, const char *path)
+{
+	size_t len = strlen(path);
+
+	*out = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (len >= sizeof out->sun_path)
+		return -ENAMETOOLONG;
+	memcpy(out->sun_path, path, len + 1);
+	return 0;
+}
+
+int sys_listen_unix(const char *path, int backlog)
+{
+	struct sockaddr_un addr;
+	int err = unix_addr(&addr, path);
+	int fd = err ? err : sys_socket(AF_UNIX);
+
+	if (fd < 0)
+		return fd;
+	if (bind(fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	if (chmod(path, 0600) == 0 && listen(fd, backlog) == 0)
+		return fd;
+	err = -errno;
+	unlink(path);
+	close(fd);
+	return err;
+}
+
+int sys_connect_unix(const char *path)
+{
+	struct sockaddr_un addr;
+	int err = unix_addr(&addr, path);
+	int fd = err ? err : sys_socket(AF_UNIX);
+
+	if (fd < 0)
+		return fd;
+	if (connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0)
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+int sys_peer(int fd, uid_t *uid, pid_t *pid)
+{
+#ifdef SO_PEERCRED
+	struct ucred peer;
+	socklen_t len = sizeof peer;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return -errno;
+	*uid = peer.uid;
+	*pid = peer.pid;
+	return 0;
+#else
+	(void)fd;
+	(void)uid;
+	(void)pid;
+	return -ENOTSUP;
+#endif
 }
 
 void sys_nodelay(int fd)

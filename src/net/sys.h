@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 /* What differs between systems, in small functions. Results are 0 or a
  * descriptor, or -errno. Every descriptor is non-blocking and close-on-exec. */
@@ -17,6 +18,16 @@ int sys_accept(int fd, struct sockaddr_storage *peer);
  * when `dual`. Accepted sockets inherit TCP_NODELAY and, when `reset`,
  * SO_LINGER{1,0}. */
 int sys_listen(const struct sockaddr *addr, int backlog, bool dual, bool reset);
+
+/* The same for a unix socket at path, which must not exist; 0600 before the
+ * first connection can come. */
+int sys_listen_unix(const char *path, int backlog);
+/* Connects to one, at once or not: -ECONNREFUSED when nobody listens there,
+ * -EAGAIN when the backlog is full. */
+int sys_connect_unix(const char *path);
+/* The process at the other end of a unix socket; -ENOTSUP where the system
+ * cannot tell. pid 0: not known. */
+int sys_peer(int fd, uid_t *uid, pid_t *pid);
 
 void sys_nodelay(int fd);
 /* Keepalive and TCP_USER_TIMEOUT for a control connection. */
