@@ -24,12 +24,14 @@
  *	/api/stats	everything, for `gotunnel stats`
  *
  * The unix socket is 0600 in a folder 0700 of this user, and whoever connects
- * must be this user or root (SO_PEERCRED). On the loopback address Host must
- * name a loopback address and Origin, if there is one, too: 403 otherwise.
+ * must be this user or root (SO_PEERCRED). A name that a live process has gets
+ * "-PID" appended; a dead process's socket is replaced. On the loopback address
+ * Host must name a loopback address and Origin, if there is one, too: 403
+ * otherwise.
  *
  * Bounded: ADMIN_CONNS_MAX connections, a request head of ADMIN_HEAD_MAX bytes,
- * ADMIN_PAGE_MAX bytes a page, 5 s for a request to come and for each part of
- * an answer to be taken; who is slower is dropped.
+ * ADMIN_PAGE_MAX bytes a page, 5 s for a request to come and for each 64 KiB
+ * of an answer to be taken; who is slower is dropped.
  */
 enum {
 	ADMIN_CONNS_MAX = 32,
@@ -62,12 +64,13 @@ struct admin_config {
 
 /* Opens what config asks for. That the unix socket cannot be opened is a
  * warning, which is logged. 0, or -errno for the address: EADDRINUSE, EACCES,
- * EADDRNOTAVAIL; *out is NULL then. */
+ * EADDRNOTAVAIL, EINVAL for one that is not numeric or not loopback; *out is
+ * NULL then. */
 int admin_open(struct admin **out, struct worker *w, const struct admin_config *config,
 	const struct admin_ops *ops, void *owner);
 
 /* Closes every connection and removes the unix socket; memory goes when the
- * loop has run. NULL is legal. */
+ * loop has run. Legal in a callback of ops. NULL is legal. */
 void admin_close(struct admin *a);
 
 /* "HOST:PORT" of the address, "" when there is none; and the unix socket's
@@ -79,8 +82,9 @@ const char *admin_socket(const struct admin *a);
  * there. NULL is legal. */
 bool admin_is_at(const struct admin *a, const struct sockaddr *sa);
 
-/* The folder of the unix sockets: $XDG_RUNTIME_DIR/gotunnel, /run/gotunnel for
- * root, else /tmp/gotunnel-UID. 0, or -1 when the path is too long. */
+/* The folder of the unix sockets: $XDG_RUNTIME_DIR/gotunnel when that is a
+ * folder of this user, else /run/gotunnel for root, else /tmp/gotunnel-UID. 0,
+ * or -1 when the path is too long. */
 int admin_folder(char *out, size_t cap);
 
 #endif
