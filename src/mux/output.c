@@ -41,8 +41,12 @@ static bool grow(struct session *s)
 
 uint8_t *output_reserve(struct session *s)
 {
+	if (s->is_doomed)
+		return NULL;
 	if (s->control_cap - s->control_len < OUTPUT_FRAME_MAX && !grow(s)) {
-		session_lost(s, "no memory for control frames");
+		/* Not at once: callers up the stack hold what the end would free. */
+		s->is_doomed = true;
+		output_wake(s);
 		return NULL;
 	}
 	return s->control + s->control_len;
@@ -70,9 +74,21 @@ void output_late(struct session *s, struct stream *st)
 {
 	if (list_is_on(&st->due))
 		return;
-	if (list_is_empty(&s->late))
+	if (list_is_empty(&s->late)) {
 		s->credit_us = s->now_us + LATE_US;
+		output_wake(s); /* For the owner to set its timer by. */
+	}
 	list_append(&s->late, &st->due);
+}
+
+/* Of the session as a whole. When streams that stand still hold most of its
+ * window, the rest must be told early, or the others starve beside it. */
+bool output_session_credit_is_due(const struct session *s)
+{
+	if (credit_recv_is_due(&s->recv))
+		return true;
+	return credit_recv_open(&s->recv) < s->recv.window / 4 &&
+		s->recv.consumed - s->recv.told >= SESSION_STREAM_CREDIT;
 }
 
 /* How much st may put into one frame by its own and the session's credit. */
@@ -151,7 +167,7 @@ bool output_is_pending(const struct session *s)
 	if (!is_forwarding(s))
 		return false;
 	return !list_is_empty(&s->due) || !list_is_empty(&s->fresh) ||
-		!list_is_empty(&s->bulk) || ack_is_due(s) || credit_recv_is_due(&s->recv);
+		!list_is_empty(&s->bulk) || ack_is_due(s) || output_session_credit_is_due(s);
 }
 
 static void put(struct writer *w, size_t n)
@@ -312,7 +328,7 @@ size_t output_compose(struct session *s, uint8_t *out, size_t cap)
 
 	if (!write_control(s, &w) || !is_forwarding(s))
 		return (size_t)(w.at - out);
-	if (credit_recv_is_due(&s->recv))
+	if (output_session_credit_is_due(s))
 		write_credit(&w, 0, &s->recv);
 	if (write_all_due(s, &w)) {
 		write_streams(s, &w);

@@ -8,8 +8,9 @@
 
 enum { OUTPUT_FRAME_MAX = FRAME_HEAD + FRAME_CONTROL_MAX };
 
-/* Room for one control frame (OUTPUT_FRAME_MAX bytes), or NULL after the
- * session was ended for lack of memory or because its queue is full. */
+/* Room for one control frame (OUTPUT_FRAME_MAX bytes), or NULL for lack of
+ * memory or because the queue is full: the session is then doomed and ends
+ * soon, not from inside this call. */
 uint8_t *output_reserve(struct session *s);
 
 /* Queues the n bytes that were encoded into output_reserve()'s room. */
@@ -25,6 +26,9 @@ void output_late(struct session *s, struct stream *st);
 /* st may have become able to send, or unable. */
 void output_enlist(struct session *s, struct stream *st);
 void output_delist(struct stream *st);
+
+/* Whether CREDIT of the session has to be written. */
+bool output_session_credit_is_due(const struct session *s);
 
 /* The session's credit rose: the starved streams compete again. */
 void output_feed_starved(struct session *s);

@@ -47,6 +47,7 @@ void session_feed(struct session *s, const uint8_t *data, size_t len, uint64_t n
 		return;
 	s->now_us = s->heard_us = now_us;
 	intake_feed(s, data, len);
+	session_check(s);
 }
 
 bool session_may_feed(const struct session *s)
@@ -57,6 +58,7 @@ bool session_may_feed(const struct session *s)
 size_t session_compose(struct session *s, uint8_t *out, size_t cap, uint64_t now_us)
 {
 	s->now_us = now_us;
+	session_check(s);
 	return output_compose(s, out, cap);
 }
 
@@ -68,7 +70,20 @@ bool session_has_output(const struct session *s)
 uint64_t session_tick(struct session *s, uint64_t blocked_us, uint64_t now_us)
 {
 	s->now_us = now_us;
+	session_check(s);
 	return upkeep_tick(s, blocked_us);
+}
+
+void session_check(struct session *s)
+{
+	if (s->is_doomed)
+		session_lost(s, "too much to say, or no memory for it");
+}
+
+void session_measure(struct session *s)
+{
+	if (s->state >= SESSION_BIND && s->state != SESSION_DEAD)
+		upkeep_beat(s);
 }
 
 static void copy_text(struct session_end *end, struct span text)

@@ -168,6 +168,7 @@ struct session {
 	const struct session_ops *ops;
 	void *owner;
 	enum session_state state;
+	bool is_doomed;		/* out of memory for what it has to say: ends soon */
 	struct session_end end;
 
 	/* Identity, on the server as the client gave it. */
@@ -196,6 +197,7 @@ struct session {
 	struct credit_send send;
 	struct credit_recv recv;
 	bool drain_sent;	/* SHUTDOWN was written */
+	bool drain_heard;	/* SHUTDOWN came; told once */
 
 	/* Input. */
 	uint8_t *partial;	/* an incomplete head or control frame, or NULL */
@@ -251,6 +253,13 @@ bool session_has_output(const struct session *s);
  * wanted. `blocked_us` is since when the transport takes no bytes, 0 if it
  * does. */
 uint64_t session_tick(struct session *s, uint64_t blocked_us, uint64_t now_us);
+
+/* Ends the session if it is doomed; on_output came when it was. The owner
+ * calls it where no callback of the session is on the stack. */
+void session_check(struct session *s);
+
+/* Measures the round trip now: session.rtt_us follows. */
+void session_measure(struct session *s);
 
 /* The transport ended. `text` says how ("Connection reset by peer"). */
 void session_lost(struct session *s, const char *text);

@@ -76,7 +76,7 @@ void stream_settle(struct session *s, struct stream *st)
 void stream_drop(struct session *s, uint64_t n)
 {
 	credit_recv_consume(&s->recv, n);
-	if (credit_recv_is_due(&s->recv))
+	if (output_session_credit_is_due(s))
 		output_wake(s);
 }
 

@@ -55,6 +55,9 @@ enum code upkeep_on_shutdown(struct session *s, const struct frame *f, const uin
 	if (code)
 		return code;
 	s->state = SESSION_DRAIN;
+	if (s->drain_heard)
+		return CODE_OK;
+	s->drain_heard = true;
 	s->ops->on_shutdown(s->owner, shutdown.drain_ms);
 	return CODE_OK;
 }
