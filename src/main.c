@@ -1,6 +1,8 @@
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd/command.h"
 
@@ -25,10 +27,23 @@ static int is_any(const char *word, const char *a, const char *b, const char *c)
 	return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
 }
 
+/* Descriptors 0 to 2 that are closed would become sockets, and be written to. */
+static void open_standard(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc ? command_of(argv[0]) : NULL;
 
+	open_standard();
 	signal(SIGPIPE, SIG_IGN);
 	if (name && command_find(name))
 		return run(name, argc, argv);
