@@ -40,15 +40,19 @@ static void wipe_text(char *text)
 		proof_wipe(text, strlen(text));
 }
 
-static void wipe_arguments(int argc, char **argv, const char *given)
+static void wipe_arguments(int argc, char **argv)
 {
-	size_t len = strlen(given);
+	static const char name[] = "-token";
 
 	for (int i = 1; i < argc; i++) {
-		size_t n = strlen(argv[i]);
+		char *arg = argv[i] + (strncmp(argv[i], "--", 2) == 0);
 
-		if (n >= len && strcmp(argv[i] + n - len, given) == 0)
-			wipe_text(argv[i] + n - len);
+		if (strncmp(arg, name, sizeof name - 1) != 0)
+			continue;
+		if (arg[sizeof name - 1] == '=')
+			wipe_text(arg + sizeof name);
+		else if (!arg[sizeof name - 1] && i + 1 < argc)
+			wipe_text(argv[i + 1]);
 	}
 }
 
@@ -90,7 +94,7 @@ int token_load(struct token *t, const struct opt_table *table, const struct opt_
 				"kept in the shell's history; use --token-file or GOTUNNEL_TOKEN");
 	}
 	if (given && flag)
-		wipe_arguments(argc, argv, given);
+		wipe_arguments(argc, argv);
 	wipe_variables();
 	return err;
 }
