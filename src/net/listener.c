@@ -27,6 +27,8 @@ static void starve(struct listener *l, int error)
 		l->timer = timer_new(l->worker->loop, on_retry, l);
 	if (l->timer)
 		timer_start(l->timer, RETRY_MS);
+	else
+		l->starved = false; /* The next visitor tries again. */
 	if (l->on_starved)
 		l->on_starved(l, error);
 }
