@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/text.h"
+
 #ifndef OPENSSL_IS_BORINGSSL
 #error "these are not BoringSSL's headers"
 #endif
@@ -38,8 +40,8 @@ static void add_name(struct verify *v, const GENERAL_NAME *name)
 	char text[256] = "";
 
 	if (name->type == GEN_DNS)
-		snprintf(text, sizeof text, "%.*s", ASN1_STRING_length(name->d.dNSName),
-			(const char *)ASN1_STRING_get0_data(name->d.dNSName));
+		text_escape(ASN1_STRING_get0_data(name->d.dNSName),
+			(size_t)ASN1_STRING_length(name->d.dNSName), text, sizeof text);
 	else if (name->type == GEN_IPADD)
 		inet_ntop(ASN1_STRING_length(name->d.iPAddress) == 4 ? AF_INET : AF_INET6,
 			ASN1_STRING_get0_data(name->d.iPAddress), text, sizeof text);
