@@ -55,7 +55,7 @@ void failure_of_dial(struct failure *f, const struct client_config *c, const str
 	dial_text(r, timeout_ms, why, sizeof why);
 	if (r->addr.ss_family)
 		addr_format_ip((const struct sockaddr *)&r->addr, ip, sizeof ip);
-	if (r->gai)
+	if (r->gai || (r->timed_out && !*ip))
 		set(f, cause, 5, "%s: %s", c->server_host, why);
 	else if (!*ip || strcmp(ip, c->server_host) == 0)
 		set(f, cause, 5, "%s port %u: %s", c->server_host, c->server_port, why);
@@ -63,6 +63,8 @@ void failure_of_dial(struct failure *f, const struct client_config *c, const str
 		set(f, cause, 5, "%s (%s) port %u: %s", c->server_host, ip, c->server_port, why);
 	if (!c->server_given)
 		hint(f, "no --server given, so localhost:9000 was tried");
+	else if (r->timed_out && !*ip)
+		hint(f, "is this machine's DNS reachable? an address works without it");
 	else if (r->timed_out)
 		hint(f, "a firewall or security group drops it: open %u/tcp on the server",
 			c->server_port);

@@ -359,7 +359,9 @@ struct dial *dial_start(struct worker *w, const struct dial_target *target,
 
 const char *dial_text(const struct dial_result *r, uint64_t timeout_ms, char *buf, size_t cap)
 {
-	if (r->timed_out)
+	if (r->timed_out && !r->addr.ss_family)
+		snprintf(buf, cap, "no answer from the resolver in %us", (unsigned)(timeout_ms / 1000));
+	else if (r->timed_out)
 		snprintf(buf, cap, "no answer in %us", (unsigned)(timeout_ms / 1000));
 	else if (r->gai == UV_EAI_AGAIN)
 		snprintf(buf, cap, "Temporary failure in name resolution");
