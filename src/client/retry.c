@@ -44,7 +44,9 @@ enum retry_verdict retry_failure(struct retry *r, enum retry_cause cause, uint64
 	bool counts = cause != RETRY_TOLD && !(cause == RETRY_NO_NETWORK && r->succeeded);
 
 	if (r->connected_us && now_us - r->connected_us >= CALM_US)
-		r->failed = 0;
+		r->failed = r->flaps = 0;
+	else if (r->connected_us)
+		r->flaps++;
 	/* The loss of a session is no failed attempt: the first wait is short. */
 	if (r->connected_us)
 		counts = false;
@@ -57,6 +59,6 @@ enum retry_verdict retry_failure(struct retry *r, enum retry_cause cause, uint64
 		r->failed++;
 	if (r->config.attempts && r->failed >= r->config.attempts)
 		return RETRY_GIVE_UP;
-	*wait_ms = wait_for(r->failed, random);
+	*wait_ms = wait_for(r->failed > r->flaps ? r->failed : r->flaps, random);
 	return RETRY_AGAIN;
 }

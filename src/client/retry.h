@@ -8,7 +8,8 @@
  * When to try again, and whether: a machine without a clock. Waits are 1, 2,
  * 4, ... 30 s, jittered downwards by up to a quarter so that the clients of a
  * restarted server do not come all at once. The count begins anew after 60 s
- * of calm, that is of being connected.
+ * of calm, that is of being connected. A session that is lost earlier counts as no
+ * attempt, but the waits grow, too, when that happens time after time.
  */
 enum retry_cause {
 	RETRY_UNREACHABLE,	/* exit 5: not reachable, or the session was lost */
@@ -30,6 +31,7 @@ struct retry {
 	bool succeeded;		/* there was a session once */
 	unsigned failed;	/* attempts since the last calm */
 	uint64_t connected_us;	/* since when there is a session, 0: none */
+	unsigned flaps;		/* sessions in a row that were lost before calm */
 };
 
 enum retry_verdict { RETRY_AGAIN, RETRY_FINAL, RETRY_GIVE_UP };
