@@ -1,5 +1,7 @@
 #include "wire/bind.h"
 
+#include "wire/control.h"
+
 /* A sequence of type u8, length u16, value, with nothing left over. */
 static bool is_option_list(struct span options)
 {
@@ -90,6 +92,8 @@ enum code bind_err_decode(const uint8_t *payload, size_t len, struct bind_err *o
 	err.id = reader_u32(&r);
 	err.code = reader_u16(&r);
 	err.retry_ms = reader_u32(&r);
+	if (err.retry_ms > CONTROL_MS_MAX)
+		err.retry_ms = CONTROL_MS_MAX;
 	err.text = reader_span(&r, 2, BIND_TEXT_MAX);
 	if (!reader_done(&r) || err.id == 0)
 		return CODE_PROTOCOL;

@@ -34,7 +34,8 @@ struct bind_ok {
 	struct span host;
 };
 
-/* bind id u32, code u16, retry-after ms u32, text (u16 length). */
+/* bind id u32, code u16, retry-after ms u32 (clamped to CONTROL_MS_MAX by the
+ * decoder), text (u16 length). */
 struct bind_err {
 	uint32_t id;
 	uint16_t code;
