@@ -1,7 +1,6 @@
 #include "core/log.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,13 +8,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_LEN = 4096, LINES_A_SECOND = 100 };
+#include "core/sink.h"
 
-static struct {
-	struct log_config config;
-	char *path;
-	int fd;
-} sink = { .config = { LOG_INFO, LOG_TERM, LOG_COLOR_AUTO }, .fd = STDERR_FILENO };
+enum {
+	LINE_MAX_LEN = 4096,
+	LINES_A_SECOND = 100,
+	TAIL = 8,		/* of a record: what always fits behind a value */
+};
+
+static struct log_config config = { LOG_INFO, LOG_TERM, LOG_COLOR_AUTO };
 
 static const struct {
 	const char *upper, *lower, *color;
@@ -26,52 +27,52 @@ static const struct {
 	[LOG_DEBUG] = { "DEBUG", "debug", "\033[2m" },
 };
 
-void log_setup(const struct log_config *config)
+void log_setup(const struct log_config *wanted)
 {
-	sink.config = *config;
-}
-
-static int open_file(const char *path)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
-
-	return fd < 0 ? -errno : fd;
+	config = *wanted;
 }
 
 int log_open(const char *path)
 {
-	int fd = open_file(path);
-
-	if (fd < 0)
-		return fd;
-	free(sink.path);
-	sink.path = strdup(path);
-	sink.fd = fd;
-	return 0;
+	return sink_open(path);
 }
 
 int log_reopen(void)
 {
-	int fd = sink.path ? open_file(sink.path) : 0;
+	return sink_reopen();
+}
 
-	if (!sink.path || fd < 0)
-		return fd;
-	close(sink.fd);
-	sink.fd = fd;
-	return 0;
+void log_flush(void)
+{
+	sink_flush();
+}
+
+bool log_put(int fd, const char *data, size_t len)
+{
+	return sink_write(fd, data, len) == len;
+}
+
+uint64_t log_dropped(void)
+{
+	return sink_dropped();
+}
+
+bool log_has_level(enum log_level level)
+{
+	return level <= config.level;
 }
 
 bool log_is_term(void)
 {
-	return sink.config.format == LOG_TERM;
+	return config.format == LOG_TERM;
 }
 
 bool log_has_color(int fd)
 {
 	const char *none = getenv("NO_COLOR"), *term = getenv("TERM");
 
-	if (sink.config.color != LOG_COLOR_AUTO)
-		return sink.config.color == LOG_COLOR_ALWAYS;
+	if (config.color != LOG_COLOR_AUTO)
+		return config.color == LOG_COLOR_ALWAYS;
 	return isatty(fd) && !(none && *none) && !(term && strcmp(term, "dumb") == 0);
 }
 
@@ -96,48 +97,100 @@ static void add(struct line *l, const char *format, ...)
 		l->len += (size_t)n < room ? (size_t)n : room - 1;
 }
 
+static void add_text(struct line *l, const char *text, size_t len)
+{
+	size_t room = sizeof l->text - 1 - l->len;
+
+	if (len > room)
+		len = room;
+	memcpy(l->text + l->len, text, len);
+	l->len += len;
+}
+
 static void put(struct line *l)
 {
 	l->text[l->len++] = '\n';
-	if (write(sink.fd, l->text, l->len) < 0)
-		return; /* Nobody is left to tell. */
+	sink_add(l->text, l->len);
 }
 
+/* RFC 3339, in UTC. The second's text is kept: most lines share it. */
 static void add_time(struct line *l)
 {
+	static time_t second = -1;
+	static char text[32];
 	struct timespec now;
-	struct tm tm;
-	char text[32];
+	unsigned ms;
+	char tail[8];
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-	add(l, "%s.%03dZ", text, (int)(now.tv_nsec / 1000000));
+	if (now.tv_sec != second) {
+		struct tm tm;
+
+		second = now.tv_sec;
+		gmtime_r(&second, &tm);
+		strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+	}
+	ms = (unsigned)(now.tv_nsec / 1000000);
+	snprintf(tail, sizeof tail, ".%03uZ", ms % 1000);
+	add_text(l, text, strlen(text));
+	add_text(l, tail, strlen(tail));
 }
 
+/* A value is cut where the record could no longer be closed behind it. */
 static void add_quoted(struct line *l, const char *text)
 {
-	add(l, "\"");
-	for (; *text; text++) {
+	add_text(l, "\"", 1);
+	while (*text && sizeof l->text - l->len > 2 * TAIL) {
+		size_t n = strcspn(text, "\"\\\1\2\3\4\5\6\7\b\t\n\v\f\r\16\17\20\21\22\23\24"
+			"\25\26\27\30\31\32\33\34\35\36\37");
+		size_t room = sizeof l->text - l->len - 2 * TAIL;
+
+		add_text(l, text, n < room ? n : room);
+		text += n;
+		if (n >= room || !*text)
+			continue;
 		if (*text == '"' || *text == '\\')
-			add(l, "\\%c", *text);
-		else if ((unsigned char)*text < 0x20)
-			add(l, "\\u%04x", *text);
+			add(l, "\\%c", *text++);
 		else
-			add(l, "%c", *text);
+			add(l, "\\u%04x", *text++);
 	}
-	add(l, "\"");
+	add_text(l, "\"", 1);
+}
+
+static void add_key(struct line *l, const char *name)
+{
+	bool json = config.format == LOG_JSON;
+
+	if (l->len > 1)
+		add_text(l, json ? "," : " ", 1);
+	if (json)
+		add_text(l, "\"", 1);
+	add_text(l, name, strlen(name));
+	add_text(l, json ? "\":" : "=", json ? 2 : 1);
+}
+
+static bool has_room(const struct line *l, const char *name)
+{
+	return sizeof l->text - l->len > strlen(name) + 4 * TAIL;
 }
 
 static void add_field(struct line *l, const char *name, const char *value)
 {
-	if (!value)
+	if (!value || !has_room(l, name))
 		return;
-	if (sink.config.format == LOG_JSON)
-		add(l, "%s\"%s\":", l->len > 1 ? "," : "", name);
-	else
-		add(l, "%s%s=", l->len ? " " : "", name);
+	add_key(l, name);
 	add_quoted(l, value);
+}
+
+static void add_number(struct line *l, const char *name, double value)
+{
+	if (!has_room(l, name))
+		return;
+	add_key(l, name);
+	if (value == floor(value) && fabs(value) < 1e15)
+		add(l, "%lld", (long long)value);
+	else
+		add(l, "%.3f", value);
 }
 
 static void begin_record(struct line *l, enum log_level level)
@@ -145,34 +198,35 @@ static void begin_record(struct line *l, enum log_level level)
 	struct line time = { .len = 0 };
 
 	add_time(&time);
-	if (sink.config.format == LOG_JSON)
+	time.text[time.len] = '\0';
+	if (config.format == LOG_JSON)
 		add(l, "{");
 	add_field(l, "time", time.text);
 	add_field(l, "level", levels[level].lower);
 }
 
-static void end_record(struct line *l)
+static void end_record(struct line *l, bool batched)
 {
-	if (sink.config.format == LOG_JSON)
+	if (config.format == LOG_JSON)
 		add(l, "}");
 	put(l);
+	if (!batched)
+		log_flush();
 }
 
-static void write_people(enum log_level level, const char *who, const char *text)
+static void add_people(struct line *l, enum log_level level, const char *who, const char *text)
 {
-	struct line l = { .len = 0 };
-	bool color = log_has_color(sink.fd);
+	bool color = log_has_color(sink_fd());
 
-	if (isatty(sink.fd)) {
-		add(&l, "│ %s%s%s │ ", color ? levels[level].color : "", levels[level].upper,
+	if (sink_is_tty()) {
+		add(l, "│ %s%s%s │ ", color ? levels[level].color : "", levels[level].upper,
 			color ? "\033[0m" : "");
 	} else {
-		add_time(&l);
-		add(&l, " %s%s%s ", color ? levels[level].color : "", levels[level].upper,
+		add_time(l);
+		add(l, " %s%s%s ", color ? levels[level].color : "", levels[level].upper,
 			color ? "\033[0m" : "");
 	}
-	add(&l, "%s%s%s", who ? who : "", who ? ": " : "", text);
-	put(&l);
+	add(l, "%s%s%s", who ? who : "", who ? ": " : "", text);
 }
 
 void log_write(enum log_level level, const char *who, const char *format, ...)
@@ -181,19 +235,50 @@ void log_write(enum log_level level, const char *who, const char *format, ...)
 	char text[LINE_MAX_LEN - 256];
 	va_list args;
 
-	if (level > sink.config.level)
+	if (level > config.level)
 		return;
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	if (sink.config.format == LOG_TERM) {
-		write_people(level, who, text);
+	if (config.format == LOG_TERM) {
+		add_people(&l, level, who, text);
+		put(&l);
+		log_flush();
 		return;
 	}
 	begin_record(&l, level);
 	add_field(&l, "msg", text);
 	add_field(&l, "who", who);
-	end_record(&l);
+	end_record(&l, false);
+}
+
+bool log_wants_events(void)
+{
+	if (!log_has_level(LOG_INFO))
+		return false;
+	return !log_is_term() || sink_has_path() || !sink_is_tty();
+}
+
+void log_event(const char *msg, const struct log_field *fields, size_t count, const char *people)
+{
+	struct line l = { .len = 0 };
+
+	if (!log_has_level(LOG_INFO))
+		return;
+	if (config.format == LOG_TERM) {
+		add_people(&l, LOG_INFO, NULL, people);
+		put(&l);
+		return;
+	}
+	begin_record(&l, LOG_INFO);
+	add_field(&l, "msg", msg);
+	for (size_t i = 0; i < count; i++) {
+		if (fields[i].text)
+			add_field(&l, fields[i].name, fields[i].text);
+		else
+			add_number(&l, fields[i].name, fields[i].number);
+	}
+	end_record(&l, true);
 }
 
 int log_fatal(const char *command, int exit, const char *hint, const char *format, ...)
@@ -207,7 +292,8 @@ int log_fatal(const char *command, int exit, const char *hint, const char *forma
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	snprintf(number, sizeof number, "%d", exit);
-	if (sink.config.format == LOG_TERM) {
+	sink_flush();
+	if (config.format == LOG_TERM) {
 		fprintf(stderr, "gotunnel%s%s: %s\n", *command ? " " : "", command, text);
 		if (hint && *hint)
 			fprintf(stderr, "  %s\n", hint);
@@ -218,7 +304,7 @@ int log_fatal(const char *command, int exit, const char *hint, const char *forma
 	add_field(&l, "exit", number);
 	add_field(&l, "msg", text);
 	add_field(&l, "hint", hint);
-	end_record(&l);
+	end_record(&l, false);
 	return exit;
 }
 

@@ -2,6 +2,7 @@
 #define CORE_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -13,7 +14,8 @@
  *	json	{"time":"…","level":"info","msg":"text","who":"…"}
  *
  * Text of a peer must have gone through text_escape() before; a line is cut
- * at 4 KiB. Nothing here fails or waits: what cannot be written is dropped.
+ * at 4 KiB, a record so that it stays well-formed. Nothing here fails or waits:
+ * what cannot be written now is dropped, and counted (log_dropped()).
  */
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 enum log_format { LOG_TERM, LOG_LOGFMT, LOG_JSON };
@@ -41,12 +43,41 @@ void log_write(enum log_level level, const char *who, const char *format, ...)
 #define log_info(...)  log_write(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_write(LOG_DEBUG, __VA_ARGS__)
 
+/* A value of a record. `text` NULL: `number`. Names are ours. */
+struct log_field {
+	const char *name;
+	const char *text;
+	double number;
+};
+
+/*
+ * A line for each event of the traffic, at level info: the fields as a record
+ * behind time, level and msg, or `people` in the term format. Lines to a file or a
+ * pipe are collected and leave with log_flush(), at the latest at 64 KiB.
+ */
+void log_event(const char *msg, const struct log_field *fields, size_t count, const char *people);
+
+/* Writes what log_event() collected; once a turn of the loop. */
+void log_flush(void);
+
+/* Whether log_event() would write: level info, and the lines would not stand
+ * on the terminal that already has them. */
+bool log_wants_events(void);
+
+/* Writes to a descriptor without waiting: whole or not at all. */
+bool log_put(int fd, const char *data, size_t len);
+
+/* Lines lost because nobody took them. */
+uint64_t log_dropped(void);
+
 /* The last words of a command ("" before one was chosen):
  * "gotunnel COMMAND: what" and an indented hint
  * (NULL: none), or one record with code, exit, msg and hint. Returns exit. */
 int log_fatal(const char *command, int exit, const char *hint, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* Whether lines of this level are written at all. */
+bool log_has_level(enum log_level level);
 /* Whether lines of the terminal's look are wanted: the format is term. */
 bool log_is_term(void);
 /* Whether to colour what goes to this descriptor. */

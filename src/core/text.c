@@ -147,6 +147,57 @@ size_t text_sequence(const void *p, size_t left)
 	return sequence(p, left, &rune);
 }
 
+static bool is_wide(uint32_t r)
+{
+	static const uint32_t wide[][2] = {
+		{ 0x1100, 0x115f }, { 0x2e80, 0x303e }, { 0x3041, 0xa4cf }, { 0xa960, 0xa97f },
+		{ 0xac00, 0xd7a3 }, { 0xf900, 0xfaff }, { 0xfe30, 0xfe6f }, { 0xff00, 0xff60 },
+		{ 0xffe0, 0xffe6 }, { 0x1f300, 0x1f64f }, { 0x1f680, 0x1f6ff },
+		{ 0x1f900, 0x1f9ff }, { 0x20000, 0x3fffd },
+	};
+
+	for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++)
+		if (r >= wide[i][0] && r <= wide[i][1])
+			return true;
+	return false;
+}
+
+/* The character at p: its length, and its columns. */
+static size_t character(const char *p, unsigned *columns)
+{
+	uint32_t rune = 0;
+	size_t n = sequence((const unsigned char *)p, strnlen(p, 4), &rune);
+
+	*columns = n && is_wide(rune) ? 2 : 1;
+	return n ? n : 1;
+}
+
+unsigned text_columns(const char *text)
+{
+	unsigned sum = 0, columns;
+
+	for (; *text; sum += columns)
+		text += character(text, &columns);
+	return sum;
+}
+
+void text_cut(char *text, unsigned columns)
+{
+	unsigned dots = columns < 3 ? columns : 3, sum = 0, c;
+	size_t at = 0, n;
+
+	if (text_columns(text) <= columns)
+		return;
+	for (;; at += n, sum += c) {
+		n = character(text + at, &c);
+		if (sum + c > columns - dots)
+			break;
+	}
+	/* What is cut off has at least as many bytes as the dots have. */
+	memset(text + at, '.', dots);
+	text[at + dots] = '\0';
+}
+
 /* Whether a character shows as itself and changes nothing around it. */
 static bool is_plain(uint32_t r)
 {

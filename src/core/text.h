@@ -36,6 +36,13 @@ const char *text_escape(const void *bytes, size_t len, char *out, size_t cap);
  * is none; left > 0. */
 size_t text_sequence(const void *p, size_t left);
 
+/* The columns that well-formed text takes on a terminal: two for what East
+ * Asian scripts and pictures need, as wcwidth() has it, otherwise one a character. */
+unsigned text_columns(const char *text);
+
+/* Cuts text in place to at most so many columns, its end then "...". */
+void text_cut(char *text, unsigned columns);
+
 /* The entry of names[count] that is nearest to word, or NULL when none is
  * near (it begins with word, or at most a third of word is mistyped). */
 const char *text_nearest(const char *word, const char *const *names, size_t count);

@@ -1,0 +1,159 @@
+#include "core/sink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	BATCH = 64 * 1024,
+	AT_ONCE = 4096,		/* PIPE_BUF: what a pipe that can be written takes */
+};
+
+static struct {
+	char *path;
+	int fd;
+	bool is_file, is_tty;	/* what fd is, once `known` */
+	bool known;
+	char batch[BATCH];	/* whole lines that are still to be written */
+	size_t batched;
+	uint64_t dropped;
+} sink = { .fd = STDERR_FILENO };
+
+static int open_file(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static bool is_file(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* What the descriptor is, asked once. */
+static void know(void)
+{
+	if (sink.known)
+		return;
+	sink.is_file = is_file(sink.fd);
+	sink.is_tty = isatty(sink.fd) == 1;
+	sink.known = true;
+}
+
+int sink_open(const char *path)
+{
+	int fd = open_file(path);
+
+	if (fd < 0)
+		return fd;
+	free(sink.path);
+	sink.path = strdup(path);
+	sink.fd = fd;
+	sink.known = false;
+	return 0;
+}
+
+int sink_reopen(void)
+{
+	int fd = sink.path ? open_file(sink.path) : 0;
+
+	if (!sink.path || fd < 0)
+		return fd;
+	sink_flush();
+	close(sink.fd);
+	sink.fd = fd;
+	sink.known = false;
+	return 0;
+}
+
+bool sink_has_path(void)
+{
+	return sink.path != NULL;
+}
+
+bool sink_is_tty(void)
+{
+	know();
+	return sink.is_tty;
+}
+
+int sink_fd(void)
+{
+	return sink.fd;
+}
+
+/* Whether a write of at most AT_ONCE bytes would not wait. */
+static bool is_writable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
+}
+
+/* Whole lines for one write: as many as never make a pipe wait. */
+static size_t piece(const char *data, size_t len, bool file)
+{
+	const char *end;
+
+	if (file || len <= AT_ONCE)
+		return len;
+	end = memrchr(data, '\n', AT_ONCE);
+	return end ? (size_t)(end - data) + 1 : AT_ONCE;
+}
+
+static size_t write_lines(int fd, const char *data, size_t len, bool file)
+{
+	size_t at = 0;
+
+	while (at < len && (file || is_writable(fd))) {
+		size_t n = piece(data + at, len - at, file);
+		ssize_t written = write(fd, data + at, n);
+
+		if (written <= 0)
+			break; /* Nobody is left to tell. */
+		at += (size_t)written;
+	}
+	return at;
+}
+
+size_t sink_write(int fd, const char *data, size_t len)
+{
+	return write_lines(fd, data, len, is_file(fd));
+}
+
+void sink_flush(void)
+{
+	size_t n;
+
+	if (!sink.batched)
+		return;
+	know();
+	n = write_lines(sink.fd, sink.batch, sink.batched, sink.is_file);
+	sink.batched -= n;
+	if (n && sink.batched)
+		memmove(sink.batch, sink.batch + n, sink.batched);
+}
+
+void sink_add(const char *line, size_t len)
+{
+	if (BATCH - sink.batched < len)
+		sink_flush();
+	if (BATCH - sink.batched < len) {
+		sink.dropped++;
+		return;
+	}
+	memcpy(sink.batch + sink.batched, line, len);
+	sink.batched += len;
+}
+
+uint64_t sink_dropped(void)
+{
+	return sink.dropped;
+}
