@@ -255,6 +255,19 @@ bool admin_is_at(const struct admin *a, const struct sockaddr *sa)
 		memcmp(own.ip, other.ip, sizeof own.ip) == 0;
 }
 
+int admin_failed(const char *command, const char *host, uint16_t port, int err)
+{
+	char where[ADDR_TEXT_MAX], hint[64];
+
+	addr_join(host, port, where, sizeof where);
+	if (err == -EADDRINUSE)
+		snprintf(hint, sizeof hint, "ss -ltnp 'sport = :%u' shows who; or another port", port);
+	else
+		snprintf(hint, sizeof hint, "try: --admin 127.0.0.1:4040");
+	return log_fatal(command, err == -EADDRINUSE || err == -EADDRNOTAVAIL ? 7 : 1, hint,
+		"cannot listen on --admin %s: %s", where, strerror(-err));
+}
+
 int admin_folder(char *out, size_t cap)
 {
 	return place_folder(0, out, cap);

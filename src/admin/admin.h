@@ -82,6 +82,10 @@ const char *admin_socket(const struct admin *a);
  * there. NULL is legal. */
 bool admin_is_at(const struct admin *a, const struct sockaddr *sa);
 
+/* Reports that admin_open() failed: --admin HOST:PORT, why, and what to try.
+ * Returns the exit code. */
+int admin_failed(const char *command, const char *host, uint16_t port, int err);
+
 /* The folder of the unix sockets: $XDG_RUNTIME_DIR/gotunnel when that is a
  * folder of this user, else /run/gotunnel for root, else /tmp/gotunnel-UID. 0,
  * or -1 when the path is too long. */

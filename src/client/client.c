@@ -9,6 +9,7 @@
 #include "auth/proof.h"
 #include "auth/secret.h"
 #include "client/banner.h"
+#include "client/client_pages.h"
 #include "client/failure.h"
 #include "client/instance.h"
 #include "client/keep.h"
@@ -28,11 +29,13 @@
 enum {
 	DIAL_MS = 10 * 1000,
 	LOGIN_US = 10 * 1000 * 1000,
+	BIND_MS = 10 * 1000,
 	HEARTBEAT_US = 10 * 1000 * 1000,
 	DEAD_US = 25 * 1000 * 1000,
 	STUCK_US = 30 * 1000 * 1000,
 	BIND_ID = 1,
 	CTRL_C_DRAIN_MS = 2000,
+	CLOSING_TURNS = 16,
 };
 
 enum state {
@@ -58,6 +61,7 @@ struct client {
 	struct retry retry;
 	struct signals signals;
 	struct keep keep;
+	struct client_pages pages;
 	struct timer *timer;		/* the next attempt, or the end of the drain */
 	struct dial *dial;
 	struct link *link;
@@ -82,6 +86,7 @@ static void close_all(struct client *c)
 	timer_free(c->timer);
 	c->timer = NULL;
 	keep_close(&c->keep);
+	client_pages_close(&c->pages);
 	local_close(&c->local);
 	signals_close(&c->signals);
 	worker_close(&c->worker);
@@ -167,6 +172,7 @@ static void failed(struct client *c)
 		log_attempt(c, wait_ms, !c->has_failed);
 	}
 	c->has_failed = !was_up;
+	c->pages.state = c->was_up ? "reconnecting" : "connecting";
 	c->state = WAITING;
 	timer_start(c->timer, wait_ms);
 }
@@ -232,7 +238,16 @@ static void on_bind_ok(struct link *l, const struct bind_ok *ok)
 	changed = !c->was_up || ok->port != c->port || strcmp(host, c->host) != 0;
 	strcpy(c->host, host);
 	c->port = ok->port;
+	timer_stop(c->timer);
 	c->state = UP;
+	c->pages.state = "ready";
+	c->pages.host = c->host;
+	c->pages.traffic->port = ok->port;
+	c->pages.was_ready = true;
+	c->pages.link = c->link;
+	shard_set(&c->worker.metrics.sessions_open, 1);
+	if (c->was_up)
+		shard_add(&c->worker.metrics.reconnects, 1);
 	show(c, ok, changed);
 	retry_success(&c->retry, worker_now(&c->worker));
 	c->was_up = true;
@@ -276,8 +291,11 @@ static void on_login(struct link *l)
 {
 	struct client *c = l->owner;
 
-	if (c->state == JOINING)
-		ask(c, c->config->remote_port ? c->config->remote_port : c->port);
+	shard_add(&c->worker.metrics.logins, 1);
+	if (c->state != JOINING)
+		return;
+	timer_start(c->timer, BIND_MS);
+	ask(c, c->config->remote_port ? c->config->remote_port : c->port);
 }
 
 /* --- streams ---------------------------------------------------------------------------- */
@@ -297,7 +315,7 @@ static enum code on_open(struct link *l, struct stream *st, const struct flow_op
 
 	if (open->bind_id != BIND_ID)
 		return CODE_FORBIDDEN;
-	return local_open(&c->local, l, st);
+	return local_open(&c->local, l, st, &open->peer);
 }
 
 /* --- the link --------------------------------------------------------------------------- */
@@ -315,6 +333,13 @@ static void on_end(struct link *l, const struct session_end *end)
 		.certificate_hint = hint,
 	};
 
+	if (c->pages.link)
+		shard_set(&c->worker.metrics.sessions_open, 0);
+	c->pages.link = NULL;
+	if (c->state == UP)
+		shard_add(&c->worker.metrics.sessions_lost, 1);
+	if (end->code == CODE_AUTH_FAILED)
+		shard_add(&c->worker.metrics.logins_refused, 1);
 	if (c->state != JOINING && c->state != UP)
 		return;
 	facts.bad_certificate = link_explain(l, what, sizeof what, hint, sizeof hint);
@@ -442,6 +467,7 @@ static void drain(struct client *c, uint64_t ms)
 	else
 		log_info(NULL, "Shutting down");
 	c->state = STOPPING;
+	c->pages.state = "draining";
 	timer_start(c->timer, ms);
 	session_shutdown(&c->link->session, (uint32_t)ms);
 	link_wake(c->link);
@@ -468,6 +494,8 @@ static void on_signal(struct signals *s, enum signals_event event, int signum)
 
 	if (event == SIGNALS_RELOAD)
 		log_reopen();
+	if (event == SIGNALS_REPORT && c->state != DONE)
+		client_pages_summary(&c->pages);
 	if (event != SIGNALS_STOP || c->state == DONE)
 		return;
 	if (c->state == STOPPING)
@@ -483,6 +511,8 @@ static void on_timer(struct timer *t)
 		attempt(c);
 	else if (c->state == STOPPING && c->link)
 		link_abort(c->link, "the time to drain is over");
+	else if (c->state == JOINING && c->link)
+		link_abort(c->link, "no answer to the request for a port in 10s");
 }
 
 /* --- start ---------------------------------------------------------------------------------- */
@@ -517,6 +547,24 @@ static int prepare(struct client *c)
 	return 0;
 }
 
+/*
+ * Runs until all is closed. A resolver that does not answer cannot be
+ * interrupted, and the process would wait for it in exit(), too: then it ends
+ * here.
+ */
+static void run_loop(struct client *c)
+{
+	while (c->state != DONE && uv_run(&c->loop, UV_RUN_ONCE))
+		;
+	for (int i = 0; i < CLOSING_TURNS && uv_run(&c->loop, UV_RUN_NOWAIT); i++)
+		;
+	if (!uv_loop_alive(&c->loop))
+		return;
+	log_flush();
+	fflush(NULL);
+	_exit(c->exit);
+}
+
 int client_run(const struct client_config *config)
 {
 	struct client *c = calloc(1, sizeof *c);
@@ -536,14 +584,18 @@ int client_run(const struct client_config *config)
 	local_init(&c->local, &c->worker, config->local_host, config->local_port);
 	c->signals.data = c;
 	signals_open(&c->signals, &c->loop, on_signal);
-	c->exit = prepare(c);
+	c->exit = client_pages_open(&c->pages, &c->worker, config, c->local.text);
+	c->local.pages = &c->pages;
+	if (!c->exit)
+		c->exit = prepare(c);
 	if (c->exit) {
 		close_all(c);
 	} else {
 		local_probe(&c->local);
 		attempt(c);
 	}
-	uv_run(&c->loop, UV_RUN_DEFAULT);
+	run_loop(c);
+	log_flush();
 	tls_context_free(c->tls);
 	worker_fini(&c->worker);
 	instance_close(&c->instance);

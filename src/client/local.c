@@ -4,16 +4,27 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "admin/admin.h"
+#include "client/unreachable.h"
 #include "core/addr.h"
 #include "net/sys.h"
+#include "net/timer.h"
 
-enum { DIAL_MS = 10 * 1000, DIALS_MAX = 256 };
+enum {
+	DIAL_MS = 10 * 1000,
+	DIALS_MAX = 256,
+	/* A visitor of a web service that is down has this long to ask. */
+	ASK_MS = 5 * 1000,
+};
 
 /* A dial for a stream. It belongs to its pipe, which ends it. */
 struct call {
 	struct local *local;
 	struct pipe *pipe;
 	struct dial *dial;
+	struct timer *timer;	/* while the visitor is waited for, or NULL */
+	enum code code;		/* why there is no service */
+	char why[64];
 	struct list node;
 };
 
@@ -95,6 +106,59 @@ static void log_failure(struct local *l, const struct dial_result *r)
 		dial_text(r, DIAL_MS, why, sizeof why));
 }
 
+/* The visitor of a web service is told, if it asked. */
+static void tell(struct call *c)
+{
+	struct pipe *p = c->pipe;
+	const uint8_t *data = queue_data(&p->queue);
+	size_t len = queue_len(&p->queue);
+	char answer[UNREACHABLE_MAX];
+
+	switch (len ? unreachable_judge(data, len) : UNREACHABLE_WAIT) {
+	case UNREACHABLE_WAIT:
+		return;
+	case UNREACHABLE_OTHER:
+		pipe_reset(p, c->code);
+		return;
+	case UNREACHABLE_HTTP:
+		pipe_answer(p, answer, unreachable_answer(data, len, c->local->text, c->why,
+			c->code, answer));
+		return;
+	}
+}
+
+static void on_bytes(struct pipe *p)
+{
+	tell(p->user);
+}
+
+static void on_silent(struct timer *t)
+{
+	struct call *c = t->data;
+
+	if (c->pipe->state == PIPE_WAITING)
+		pipe_reset(c->pipe, c->code);
+}
+
+/* There is no service: RST, or for the web an answer to what was asked. */
+static void fail(struct call *c)
+{
+	struct pipe *p = c->pipe;
+
+	if (!p->traffic->is_http || !p->stream || p->fin_due) {
+		pipe_reset(p, c->code);
+		return;
+	}
+	c->timer = timer_new(c->local->worker->loop, on_silent, c);
+	if (!c->timer) {
+		pipe_reset(p, c->code);
+		return;
+	}
+	timer_start(c->timer, ASK_MS);
+	p->on_bytes = on_bytes;
+	tell(c);
+}
+
 static void on_dialled(void *owner, const struct dial_result *r)
 {
 	struct call *c = owner;
@@ -105,7 +169,15 @@ static void on_dialled(void *owner, const struct dial_result *r)
 	l->dialling--;
 	if (r->fd < 0) {
 		log_failure(l, r);
-		pipe_reset(p, code_of(r));
+		c->code = code_of(r);
+		dial_text(r, DIAL_MS, c->why, sizeof c->why);
+		fail(c);
+		return;
+	}
+	if (admin_is_at(l->pages->admin, (const struct sockaddr *)&r->addr)) {
+		close(r->fd);
+		log_warn(NULL, "%s is the admin endpoint of this client and is not exposed", l->text);
+		pipe_reset(p, CODE_FORBIDDEN);
 		return;
 	}
 	l->failures = 0;
@@ -120,11 +192,13 @@ static void on_pipe_done(struct pipe *p)
 	if (c->dial)
 		c->local->dialling--;
 	dial_cancel(c->dial);
+	timer_free(c->timer);
 	list_remove(&c->node);
 	free(c);
 }
 
-enum code local_open(struct local *l, struct link *link, struct stream *st)
+enum code local_open(struct local *l, struct link *link, struct stream *st,
+	const struct flow_addr *peer)
 {
 	struct call *c = l->dialling < DIALS_MAX ? calloc(1, sizeof *c) : NULL;
 	struct pipe *p = c ? pipe_new(link) : NULL;
@@ -140,6 +214,7 @@ enum code local_open(struct local *l, struct link *link, struct stream *st)
 	p->user = c;
 	p->on_done = on_pipe_done;
 	pipe_join(p, st);
+	pipe_watch(p, &l->pages->trace, l->pages->traffic, peer);
 	c->dial = dial(l, on_dialled, c);
 	if (c->dial)
 		l->dialling++;

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/client_pages.h"
 #include "core/list.h"
 #include "core/log.h"
 #include "net/dial.h"
@@ -13,6 +14,7 @@
  * at most 256 at a time. Internal to client/. */
 struct local {
 	struct worker *worker;
+	struct client_pages *pages;
 	const char *host;
 	uint16_t port;
 	char text[300];		/* HOST:PORT, for messages */
@@ -33,6 +35,7 @@ void local_close(struct local *l);
 void local_probe(struct local *l);
 
 /* Dials for a stream that was just opened: link_ops.on_open. */
-enum code local_open(struct local *l, struct link *link, struct stream *st);
+enum code local_open(struct local *l, struct link *link, struct stream *st,
+	const struct flow_addr *peer);
 
 #endif

@@ -18,6 +18,8 @@ struct options {
 	const char *token, *token_file, *tls_ca;
 	bool tls, plaintext, no_reconnect;
 	uint64_t retries, remote_port, drain;
+	const char *admin;
+	bool no_request_log;
 };
 
 #define AT(member) offsetof(struct options, member)
@@ -47,6 +49,10 @@ static const struct opt options[] = {
 		"attempts to connect in a row; 0: without end" },
 	{ "state-dir", 0, OPT_TEXT, AT(state_dir), "DIR", NULL, 0, 0, NULL, false,
 		"where the instance of the name is kept; see FILES in the manual" },
+	{ "admin", 0, OPT_TEXT, AT(admin), "HOST:PORT", NULL, 0, 0, NULL, false,
+		"serve metrics and status on this loopback address, too; off: nowhere" },
+	{ "no-request-log", 0, OPT_BOOL, AT(no_request_log), NULL, NULL, 0, 0, NULL, false,
+		"do not watch requests, and write no line for each" },
 	{ "drain", 0, OPT_DURATION, AT(drain), "TIME", "5s", 0, 0, NULL, false,
 		"how long open streams may finish after a signal" },
 	COMMON_OPTS(struct options),
@@ -149,7 +155,7 @@ static int run(int argc, char **argv, enum kind kind, const char *target)
 	struct opt_sources sources;
 	struct client_config config = { .program_version = GOTUNNEL_VERSION };
 	struct token token = { 0 };
-	struct addr server, local;
+	struct addr server, local, admin;
 	char name[65];
 	enum opt_result result = opt_parse(&cmd_client_options, argc, argv, &o, &sources);
 	int err;
@@ -174,12 +180,20 @@ static int run(int argc, char **argv, enum kind kind, const char *target)
 	config.drain_ms = o.drain;
 	config.drain_given = opt_source(&cmd_client_options, &sources, "drain") != NULL;
 	config.quiet = o.common.quiet;
+	config.request_log = !o.no_request_log;
 	err = common_apply(&o.common, "client");
 	if (!err)
 		err = read_server(&o, opt_source(&cmd_client_options, &sources, "server") != NULL,
 			&server, &config);
 	if (!err)
 		err = read_local(&o, kind, &local, &config);
+	if (!err)
+		err = common_admin(o.admin, "client", &admin, &config.admin_socket,
+			&config.admin_host, &config.admin_port);
+	if (!err && config.admin_host && config.admin_port == config.local_port &&
+		addr_is_loopback_host(config.local_host))
+		return usage("name the service's own port", "--local",
+			"that is the admin endpoint, which no tunnel may expose");
 	if (!err)
 		err = read_name(&o, name, &config);
 	if (!err)

@@ -17,6 +17,8 @@ struct options {
 	const char *tls_cert, *tls_key;
 	const char *token, *token_file, *state_dir;
 	uint64_t max_conns, drain;
+	const char *admin;
+	bool no_request_log;
 };
 
 #define AT(member) offsetof(struct options, member)
@@ -48,6 +50,10 @@ static const struct opt options[] = {
 		"where the made token is kept; see FILES in the manual" },
 	{ "max-conns", 0, OPT_UINT, AT(max_conns), "N", "0", 0, 1000000, NULL, false,
 		"public connections at once; 0: by the descriptor limit" },
+	{ "admin", 0, OPT_TEXT, AT(admin), "HOST:PORT", NULL, 0, 0, NULL, false,
+		"serve metrics and status on this loopback address, too; off: nowhere" },
+	{ "no-request-log", 0, OPT_BOOL, AT(no_request_log), NULL, NULL, 0, 0, NULL, false,
+		"do not watch requests, and write no line for each" },
 	{ "drain", 0, OPT_DURATION, AT(drain), "TIME", "30s", 0, 0, NULL, false,
 		"how long open streams may finish after a signal" },
 	COMMON_OPTS(struct options),
@@ -102,12 +108,16 @@ static int run(const struct options *o, struct token *token)
 		.max_conns = (unsigned)o->max_conns,
 		.drain_ms = o->drain,
 		.quiet = o->common.quiet,
+		.request_log = !o->no_request_log,
 		.program_version = GOTUNNEL_VERSION,
 	};
 	struct sockaddr_storage unused;
-	struct addr addr;
+	struct addr addr, admin;
 	int err = read_addresses(o, &addr, &config);
 
+	if (!err)
+		err = common_admin(o->admin, "server", &admin, &config.admin_socket,
+			&config.admin_host, &config.admin_port);
 	if (err)
 		return err;
 	if (config.bind_host && addr_numeric(config.bind_host, 0, &unused) < 0)

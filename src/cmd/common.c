@@ -17,6 +17,27 @@ static unsigned place(const char *choices, const char *word)
 	return n;
 }
 
+int common_admin(const char *text, const char *command, struct addr *addr, bool *socket,
+	const char **host, uint16_t *port)
+{
+	const char *why = "it is not an address of this machine alone";
+
+	*socket = !text || strcmp(text, "off") != 0;
+	*host = NULL;
+	*port = 0;
+	if (!text || !*socket)
+		return 0;
+	if (addr_parse(text, addr, &why) < 0 || !addr->has_port ||
+		!addr_is_loopback_host(addr->host))
+		return log_fatal(command, 2, "try: --admin 127.0.0.1:4040", "--admin %s: %s", text,
+			addr->has_port ? why : "the port is missing");
+	if (strcmp(addr->host, "localhost") == 0)
+		strcpy(addr->host, "127.0.0.1");
+	*host = addr->host;
+	*port = addr->port;
+	return 0;
+}
+
 int common_apply(const struct common *c, const char *command)
 {
 	struct log_config config = {

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "cmd/opt.h"
+#include "core/addr.h"
 
 /* What the long-running commands have in common: how they log. */
 struct common {
@@ -29,6 +30,12 @@ struct common {
 		"auto|always|never", false, "auto, always or never" },                         \
 	{ "quiet", 'q', OPT_BOOL, offsetof(type, common.quiet), NULL, NULL, 0, 0, NULL, false, \
 		"print no more than the address and warnings" }
+
+/* Reads --admin: "off" is no endpoint at all, NULL the unix socket alone, an
+ * address that and the socket. addr is the caller's, for the host. 0, or the exit
+ * code after the error was reported. */
+int common_admin(const char *text, const char *command, struct addr *addr, bool *socket,
+	const char **host, uint16_t *port);
 
 /* Sets the log up. 0, or the exit code after the error was reported. */
 int common_apply(const struct common *c, const char *command);

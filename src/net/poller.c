@@ -4,6 +4,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "core/log.h"
+
 enum {
 	BATCH = 256,
 	/* Full batches handled in one turn; then timers get their chance. */
@@ -53,9 +55,11 @@ static void run_deferred(struct poller *p)
 		uv_idle_start(&p->idle, on_idle);
 }
 
+/* The last of a turn, before the loop sleeps. */
 static void on_prepare(uv_prepare_t *prepare)
 {
 	run_deferred(prepare->data);
+	log_flush();
 }
 
 static void dispatch(struct sock *s, uint32_t events)

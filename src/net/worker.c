@@ -34,6 +34,7 @@ void worker_trim(struct worker *w)
 void worker_fini(struct worker *w)
 {
 	worker_trim(w);
+	metrics_fini(&w->metrics);
 	free(w->raw);
 	free(w->plain);
 	w->raw = w->plain = NULL;

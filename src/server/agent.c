@@ -11,6 +11,8 @@
 
 enum {
 	EXPOSES_MAX = 64,	/* tunnels of one session */
+	ASKS_AT_ONCE = 2 * EXPOSES_MAX, /* BINDs, and how many more a second: each */
+	ASKS_A_SECOND = 16,		/* costs a listener and a line */
 	LOGIN_US = 5 * 1000 * 1000,
 	HEARTBEAT_US = 10 * 1000 * 1000,
 	DEAD_US = 25 * 1000 * 1000,
@@ -38,20 +40,31 @@ static size_t find_secret(struct link *l, const struct login_hello *hello, const
 	return strlen(token);
 }
 
-static void on_login(struct link *l)
+static void tell_login(struct agent *a, const struct session *s)
 {
-	struct agent *a = agent_of(l);
-	const struct session *s = &l->session;
 	char version[LOGIN_VERSION_MAX * 4 + 1];
 
-	a->is_known = true;
-	a->hub->strangers--;
 	text_escape(s->peer_name, strlen(s->peer_name), a->name, sizeof a->name);
 	text_escape(s->peer_version, strlen(s->peer_version), version, sizeof version);
+	if (!hub_may_log(a->hub, &a->hub->login_log))
+		return;
 	log_info(NULL, "%s logged in (%s, %s)", a->who, a->name, version);
 	if (a->is_dev)
 		log_warn(NULL, "%s used dev-token: any program on this machine can open tunnels, also "
 			"a proxy in front of this port; set one by --token-file", a->who);
+}
+
+static void on_login(struct link *l)
+{
+	struct agent *a = agent_of(l);
+
+	a->is_known = true;
+	a->hub->strangers--;
+	shard_add(&a->hub->worker.metrics.logins, 1);
+	shard_add(&a->hub->worker.metrics.sessions_open, 1);
+	a->asks_left = ASKS_AT_ONCE;
+	a->asks_us = worker_now(l->worker);
+	tell_login(a, &l->session);
 	if (a->hub->is_stopping)
 		agent_shutdown(a, 0);
 }
@@ -80,7 +93,8 @@ static unsigned count(const struct agent *a)
 
 static void refuse(struct agent *a, uint32_t id, enum code code)
 {
-	struct bind_err err = { id, (uint16_t)code, 0, span_of(code_text(code)) };
+	struct bind_err err = { id, (uint16_t)code, code == CODE_CALM_DOWN ? 1000 : 0,
+		span_of(code_text(code)) };
 
 	binding_refuse(&a->link.session, &err);
 }
@@ -90,8 +104,26 @@ static void grant(struct agent *a, const struct expose *e)
 	const char *host = a->hub->config->public_host;
 	struct bind_ok ok = { e->bind_id, e->port, e->scope, span_of(host ? host : "") };
 
-	log_info(NULL, "Exposing %s %s → :%u", a->name, e->label, e->port);
+	if (hub_may_log(a->hub, &a->hub->tunnel_log))
+		log_info(NULL, "Exposing %s %s → :%u", a->name, e->traffic->label, e->port);
 	binding_grant(&a->link.session, &ok);
+}
+
+/* Whether one more BIND is looked at now. */
+static bool may_ask(struct agent *a)
+{
+	uint64_t now = worker_now(a->link.worker);
+	uint64_t more = (now - a->asks_us) * ASKS_A_SECOND / 1000000;
+
+	if (more) {
+		a->asks_us = now;
+		a->asks_left = a->asks_left + more < ASKS_AT_ONCE ? a->asks_left + (unsigned)more :
+			ASKS_AT_ONCE;
+	}
+	if (!a->asks_left)
+		return false;
+	a->asks_left--;
+	return true;
 }
 
 static void on_bind(struct link *l, const struct bind_request *request)
@@ -113,12 +145,17 @@ static void on_bind(struct link *l, const struct bind_request *request)
 		refuse(a, request->id, CODE_LIMIT);
 		return;
 	}
+	if (!may_ask(a)) {
+		refuse(a, request->id, CODE_CALM_DOWN);
+		return;
+	}
 	e = expose_open(a, request, &err, text);
 	if (e) {
 		grant(a, e);
 		return;
 	}
-	log_warn(NULL, "%s: no port for %s: %s", a->who, a->name, code_text(err.code));
+	if (hub_may_log(a->hub, &a->hub->tunnel_log))
+		log_warn(NULL, "%s: no port for %s: %s", a->who, a->name, code_text(err.code));
 	binding_refuse(&l->session, &err);
 }
 
@@ -162,10 +199,12 @@ static void log_stranger(struct agent *a, const struct session_end *end)
 	char text[sizeof end->text * 4];
 
 	if (end->kind == SESSION_FAILED && end->code == CODE_AUTH_FAILED) {
+		shard_add(&h->worker.metrics.logins_refused, 1);
 		if (hub_may_log(h, &h->refused_log))
 			log_warn(NULL, "%s: login refused", a->who);
 		return;
 	}
+	shard_add(&h->worker.metrics.strangers, 1);
 	text_escape(end->text, strlen(end->text), text, sizeof text);
 	if (hub_may_log(h, &h->stranger_log))
 		log_info(NULL, "%s left before a login: %s", a->who, text);
@@ -173,8 +212,14 @@ static void log_stranger(struct agent *a, const struct session_end *end)
 
 static void log_end(struct agent *a, const struct session_end *end)
 {
+	struct metrics *m = &a->hub->worker.metrics;
 	char text[sizeof end->text * 4];
 
+	shard_sub(&m->sessions_open, 1);
+	if (end->kind == SESSION_LOST && end->code != CODE_SHUTTING_DOWN)
+		shard_add(&m->sessions_lost, 1);
+	if (!hub_may_log(a->hub, &a->hub->end_log))
+		return;
 	text_escape(end->text, strlen(end->text), text, sizeof text);
 	switch (end->kind) {
 	case SESSION_FINISHED:
@@ -229,6 +274,7 @@ static void on_stranger(struct link *l, const uint8_t *data, size_t len)
 	struct agent *a = agent_of(l);
 	const char *what = guess(data, len);
 
+	shard_add(&a->hub->worker.metrics.strangers, 1);
 	if (hub_may_log(a->hub, &a->hub->stranger_log))
 		log_info(NULL, "%s speaks %s, not the gotunnel protocol", a->who, what);
 	if (strcmp(what, "HTTP") == 0)

@@ -19,6 +19,8 @@ struct agent {
 	bool is_known;			/* logged in */
 	bool is_dev;			/* with dev-token */
 	struct list exposes;
+	unsigned asks_left;		/* BINDs that are looked at now, */
+	uint64_t asks_us;		/* as of then */
 	struct list node;		/* on hub->agents */
 };
 

@@ -63,12 +63,14 @@ static void on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 	st = p ? stream_open(&link->session, &open, p) : NULL;
 	if (!st) {
 		close(fd); /* SO_LINGER{1,0}: the visitor sees RST. */
+		shard_add(&e->hub->worker.metrics.visitors_refused, 1);
 		if (p)
 			pipe_reset(p, CODE_OVERLOADED);
 		return;
 	}
 	p->on_done = on_pipe_done;
 	pipe_join(p, st);
+	pipe_watch(p, &e->hub->trace, e->traffic, &open.peer);
 	hub_conn_opened(e->hub);
 	e->unanswered++;
 	pipe_attach(p, fd);
@@ -97,16 +99,21 @@ static int listen_on(struct expose *e, uint16_t port)
 
 /* The identity's own tunnel on this port is taken over: its old session does
  * not know yet that it is dead. */
-static void replace(struct hub *h, const struct portpool_identity *who, uint16_t port)
+static void replace(struct agent *a, const struct portpool_identity *who, uint16_t port)
 {
+	struct hub *h = a->hub;
+
 	for (struct list *n = h->exposes.next; n != &h->exposes; n = n->next) {
 		struct expose *old = list_entry(n, struct expose, node);
 		struct bind_err err = { old->bind_id, CODE_REPLACED, 0,
 			span_of(code_text(CODE_REPLACED)) };
 
-		if (memcmp(&old->identity, who, sizeof *who) != 0 || (port && old->port != port))
+		if (old->agent == a || memcmp(&old->identity, who, sizeof *who) != 0 ||
+			(port && old->port != port))
 			continue;
-		log_info(old->agent->who, "replaced by a newer session of %s", old->agent->name);
+		if (hub_may_log(h, &h->tunnel_log))
+			log_info(old->agent->who, "replaced by a newer session of %s",
+				old->agent->name);
 		binding_refuse(&old->agent->link.session, &err);
 		/* Leased: the newcomer finds the port first among its own. */
 		expose_close(old, true);
@@ -152,11 +159,13 @@ static struct expose *refuse(struct expose *e, struct bind_err *err, enum code c
 {
 	const struct portpool *ports = &e->hub->ports;
 
+	shard_add(&e->hub->worker.metrics.ports_refused, 1);
 	snprintf(text, 64, "%s", code_text(code));
 	if (code == CODE_PORT_RANGE || code == CODE_PORTS_USED_UP)
 		snprintf(text, 64, "%u-%u", ports->start, ports->end);
 	err->code = (uint16_t)code;
 	err->text = span_of(text);
+	traffic_unref(e->traffic);
 	free(e);
 	return NULL;
 }
@@ -177,19 +186,28 @@ struct expose *expose_open(struct agent *a, const struct bind_request *request,
 	*err = (struct bind_err){ request->id, CODE_OVERLOADED, 0, span_of("out of memory") };
 	if (!e)
 		return NULL;
+	e->traffic = traffic_new(&a->hub->worker.metrics);
+	if (!e->traffic) {
+		free(e);
+		return NULL;
+	}
 	e->hub = a->hub;
 	e->agent = a;
 	e->bind_id = request->id;
 	e->scope = scope_of(a->hub);
 	list_init(&e->node);
 	list_init(&e->of_agent);
-	text_escape(request->label.at, request->label.len, e->label, sizeof e->label);
+	text_escape(request->label.at, request->label.len, e->traffic->label,
+		sizeof e->traffic->label);
+	memcpy(e->traffic->name, a->name, sizeof e->traffic->name);
+	e->traffic->is_http = request->kind == BIND_HTTP;
 	portpool_identify(&e->identity, s->peer_key_id, s->peer_name, s->peer_instance);
-	replace(a->hub, &e->identity, request->port);
+	replace(a, &e->identity, request->port);
 	code = request->port ? open_wanted(e, request->port, &err->retry_ms) : open_any(e);
 	if (code)
 		return refuse(e, err, code, text);
 	e->listener.data = e;
+	e->traffic->port = e->port;
 	portpool_use(&a->hub->ports, e->port, &e->identity);
 	list_append(&a->hub->exposes, &e->node);
 	list_append(&a->exposes, &e->of_agent);
@@ -216,7 +234,8 @@ void expose_close(struct expose *e, bool lease)
 
 		next = n->next;
 		if (p->stream && p->stream->bind_id == e->bind_id)
-			pipe_reset(p, CODE_CANCELLED);
+			pipe_reset(p, CODE_SHUTTING_DOWN);
 	}
+	traffic_unref(e->traffic);
 	free(e);
 }

@@ -15,9 +15,9 @@ struct expose {
 	uint32_t bind_id;
 	uint16_t port;
 	uint8_t scope;
-	char label[BIND_LABEL_MAX * 4 + 1]; /* escaped */
 	struct listener listener;
 	unsigned unanswered;	/* OPENs the client has not reacted to */
+	struct traffic *traffic;
 	struct portpool_identity identity;
 	struct list node;	/* on hub->exposes */
 	struct list of_agent;	/* on agent->exposes */

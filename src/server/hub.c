@@ -1,6 +1,7 @@
 #include "server/hub.h"
 
 #include "server/expose.h"
+#include "server/server_pages.h"
 
 static void update_exposes(struct hub *h)
 {
@@ -40,6 +41,11 @@ bool hub_may_log(struct hub *h, struct log_limit *limit)
 
 void hub_close(struct hub *h)
 {
+	if (h->is_stopping)
+		server_pages_summary(h);
+	server_pages_close(h);
+	listener_close(&h->control);
+	trace_close(&h->trace);
 	timer_free(h->drain);
 	h->drain = NULL;
 	signals_close(&h->signals);

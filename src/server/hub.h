@@ -14,6 +14,9 @@
 #include "server/credentials.h"
 #include "server/portpool.h"
 #include "server/server.h"
+#include "tunnel/trace.h"
+
+struct admin;
 
 /* What the parts of a running server share. One a process today, one a
  * worker later. Internal to server/. */
@@ -25,6 +28,8 @@ struct hub {
 	struct portpool ports;
 	struct listener control;
 	struct signals signals;
+	struct trace trace;
+	struct admin *admin;	/* NULL: none */
 	struct timer *drain;
 	struct list agents;	/* every control connection */
 	struct list exposes;	/* every public listener */
@@ -34,7 +39,8 @@ struct hub {
 	bool is_full;		/* conns_max was reached: listeners pause */
 	bool is_stopping;
 	int exit;
-	struct log_limit refused_log, stranger_log, full_log;
+	/* Kinds of lines that peers can cause. */
+	struct log_limit refused_log, stranger_log, full_log, login_log, tunnel_log, end_log;
 };
 
 /* Counts public connections; listeners pause at the most and go on below. */

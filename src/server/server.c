@@ -12,6 +12,7 @@
 #include "net/sys.h"
 #include "server/agent.h"
 #include "server/hub.h"
+#include "server/server_pages.h"
 #include "server/start_screen.h"
 
 enum { RESERVED_FDS = 64, STRANGERS_MAX = 128 };
@@ -71,6 +72,8 @@ static void on_signal(struct signals *s, enum signals_event event, int signum)
 		log_reopen();
 		return;
 	}
+	if (event == SIGNALS_REPORT)
+		server_pages_summary(h);
 	if (event != SIGNALS_STOP)
 		return;
 	if (h->is_stopping)
@@ -158,7 +161,9 @@ static int open_hub(struct hub *h, uv_loop_t *loop)
 	err = listener_open(&h->control, &h->worker, numeric(h->config->addr_host),
 		h->config->addr_port, false, on_control);
 	h->control.data = h;
-	return err ? listen_failed(h, err) : 0;
+	if (err)
+		return listen_failed(h, err);
+	return server_pages_open(h);
 }
 
 static void close_hub(struct hub *h)
@@ -172,6 +177,7 @@ static void close_hub(struct hub *h)
 int server_run(const struct server_config *config)
 {
 	struct hub h = { .config = config, .control.sock.fd = -1 };
+	struct trace_config trace = { config->request_log, true, config->quiet };
 	uv_loop_t loop;
 	int err;
 
@@ -183,6 +189,7 @@ int server_run(const struct server_config *config)
 		return log_fatal("server", 1, NULL, "cannot start: %s", strerror(-err));
 	h.signals.data = &h;
 	signals_open(&h.signals, &loop, on_signal);
+	trace_init(&h.trace, &h.worker, &trace);
 	h.exit = open_hub(&h, &loop);
 	if (h.exit) {
 		hub_close(&h);
@@ -191,6 +198,7 @@ int server_run(const struct server_config *config)
 		log_info(NULL, "Ready for connections");
 	}
 	uv_run(&loop, UV_RUN_DEFAULT);
+	log_flush();
 	close_hub(&h);
 	uv_loop_close(&loop);
 	return h.exit;

@@ -25,6 +25,10 @@ struct server_config {
 	unsigned max_unauthenticated;
 	uint64_t drain_ms;
 	bool quiet;
+	bool request_log;	/* watch HTTP, write a line a request and connection */
+	bool admin_socket;	/* the unix socket of `gotunnel stats` */
+	const char *admin_host;	/* numeric loopback address of --admin, or NULL */
+	uint16_t admin_port;
 	const char *program_version;
 };
 

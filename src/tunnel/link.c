@@ -11,6 +11,7 @@ enum {
 	/* Half a window: the peer decrypts one part while the next is encrypted
 	 * (0.66-0.71 of plaintext on two cores, against 0.51-0.57 for a whole). */
 	COMPOSE_TLS = 128 * 1024 + 4096,
+	USER_TIMEOUT_MS = 10 * 1000,
 	LAST_WORDS_US = 2 * 1000 * 1000, /* patience for an ERROR to leave */
 };
 
@@ -95,6 +96,7 @@ static void on_login(void *owner)
 	struct link *l = owner;
 
 	l->is_known = true;
+	session_measure(&l->session);
 	arm(l, session_tick(&l->session, l->conn.blocked_us, worker_now(l->worker)));
 	l->ops->on_login(l);
 }
@@ -248,6 +250,7 @@ static void flush(struct turn *turn)
 
 	if (l->is_closed || !l->has_begun)
 		return;
+	session_check(&l->session);
 	while (conn_can_send(&l->conn) && session_has_output(&l->session)) {
 		if (i++ == COMPOSES_A_TURN) {
 			link_wake(l);
@@ -289,7 +292,7 @@ static void begin(struct link *l)
 		l->config.session.refuse = CODE_ENCRYPTION_REQUIRED;
 	code = session_init(&l->session, &l->config.session, &session_ops, l,
 		worker_now(l->worker));
-
+	l->session.begun_us = l->opened_us; /* The time to log in began with the connection. */
 	l->has_begun = true;
 	if (code)
 		session_lost(&l->session, code_text(code));
@@ -386,6 +389,13 @@ static void close_now(struct link *l)
 	if (l->is_closed)
 		return;
 	l->is_closed = true;
+	/* Who still waits for a socket would hold everything up. */
+	for (struct list *n = l->pipes.next; n != &l->pipes; n = n->next) {
+		struct pipe *p = list_entry(n, struct pipe, node);
+
+		if (p->state == PIPE_WAITING)
+			pipe_reset(p, CODE_CANCELLED);
+	}
 	timer_stop(l->timer);
 	conn_close(&l->conn);
 	list_remove(&l->flush.node);
@@ -438,6 +448,7 @@ int link_open(struct link *l, struct worker *w, int fd, const struct link_config
 		.owner = owner,
 		.config = *config,
 		.timer_due_us = UINT64_MAX,
+		.opened_us = worker_now(w),
 	};
 	list_init(&l->pipes);
 	poller_turn_init(&l->flush, flush);
@@ -446,7 +457,8 @@ int link_open(struct link *l, struct worker *w, int fd, const struct link_config
 		close(fd);
 		return -ENOMEM;
 	}
-	sys_keepalive(fd, (unsigned)(config->session.dead_us / 1000));
+	/* Above stuck_us: a peer that takes nothing is ours to judge. */
+	sys_keepalive(fd, (unsigned)(config->session.stuck_us / 1000) + USER_TIMEOUT_MS);
 	sys_notsent_lowat(fd, 128 * 1024);
 	err = conn_open(&l->conn, w, fd, config->mode, config->context, config->host, &conn_ops);
 	if (err) {

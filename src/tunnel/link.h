@@ -64,6 +64,7 @@ struct link {
 	struct turn flush;	/* compose and send, once a turn */
 	struct timer *timer;
 	uint64_t timer_due_us;
+	uint64_t opened_us;
 	struct list pipes;
 	bool has_begun;		/* the session was initialised */
 	bool is_known;		/* the login succeeded */

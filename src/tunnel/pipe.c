@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,6 +12,9 @@
 /* After a reset from the far end the kernel gets this long to hand over what
  * it has; it is asked every few milliseconds, for nothing tells. */
 enum { HAND_OVER_MS = 1000, HAND_OVER_ASK_MS = 5 };
+
+/* Who gets an answer without a service may go on sending for so long. */
+enum { ANSWER_MS = 5000 };
 
 static void on_turn(struct turn *t);
 static void on_event(struct sock *s);
@@ -36,6 +40,73 @@ void pipe_join(struct pipe *p, struct stream *st)
 	st->user = p;
 }
 
+/* --- counting -------------------------------------------------------------- */
+
+/* Whether the socket is the visitor's, or else the service's. */
+static bool has_visitor(const struct pipe *p)
+{
+	return p->link->session.config.role == SESSION_SERVER;
+}
+
+void pipe_watch(struct pipe *p, struct trace *trace, struct traffic *traffic,
+	const struct flow_addr *peer)
+{
+	p->traffic = traffic_ref(traffic);
+	shard_add(&traffic->counts.streams, 1);
+	shard_add(&traffic->counts.streams_open, 1);
+	p->tap = tap_new(trace, traffic, peer);
+}
+
+/* Bytes of the socket, or of the stream, pass. */
+static void show(struct pipe *p, bool of_socket, const void *data, size_t len)
+{
+	if (of_socket == has_visitor(p))
+		tap_received(p->tap, data, len);
+	else
+		tap_sent(p->tap, data, len);
+}
+
+/* They passed, and count. */
+static void count(struct pipe *p, bool of_socket, size_t len)
+{
+	if (of_socket)
+		p->up += len;
+	else
+		p->down += len;
+	if (!p->traffic)
+		return;
+	if (of_socket == has_visitor(p))
+		shard_add(&p->traffic->counts.received_bytes, len);
+	else
+		shard_add(&p->traffic->counts.sent_bytes, len);
+}
+
+static void count_queue(struct pipe *p)
+{
+	size_t now = queue_len(&p->queue);
+
+	if (p->traffic && now != p->noted)
+		shard_add(&p->traffic->counts.buffered_bytes, (uint64_t)now - p->noted);
+	p->noted = now;
+}
+
+static void stop_counting(struct pipe *p)
+{
+	uint64_t received = has_visitor(p) ? p->up : p->down;
+	uint64_t sent = has_visitor(p) ? p->down : p->up;
+
+	tap_close(p->tap, p->code, received, sent);
+	p->tap = NULL;
+	if (!p->traffic)
+		return;
+	count_queue(p);
+	traffic_ended(p->traffic, p->code, worker_now(p->link->worker) - p->begun_us);
+	traffic_unref(p->traffic);
+	p->traffic = NULL;
+}
+
+/* --- ending ---------------------------------------------------------------- */
+
 static void let_stream_go(struct pipe *p)
 {
 	struct stream *st = p->stream;
@@ -56,6 +127,8 @@ static void finish(struct pipe *p)
 	p->state = PIPE_DONE;
 	poller_close_sock(&p->sock);
 	queue_fini(&p->queue);
+	queue_fini(&p->answer);
+	stop_counting(p);
 	if (p->timer)
 		timer_free(p->timer);
 	p->timer = NULL;
@@ -97,6 +170,8 @@ static void settle(struct pipe *p)
 {
 	if (p->state == PIPE_FLOWING && p->eof && p->fin_sent)
 		finish_in_order(p);
+	else if (p->state == PIPE_ANSWERING && p->eof && p->fin_due)
+		finish_in_order(p);
 }
 
 /* The code that tells the far end which side reset: a visitor or a service. */
@@ -109,7 +184,6 @@ static enum code own_code(const struct pipe *p)
 
 static void consumed(struct pipe *p, size_t n)
 {
-	p->down += n;
 	if (p->stream && p->state == PIPE_FLOWING)
 		stream_consumed(&p->link->session, p->stream, n);
 }
@@ -127,6 +201,7 @@ static void break_off(struct pipe *p)
 	}
 	p->broken = true;
 	queue_fini(&p->queue);
+	count_queue(p);
 	consumed(p, queued);
 	if (p->eof)
 		pipe_reset(p, own_code(p));
@@ -151,6 +226,7 @@ static size_t push(struct pipe *p, const uint8_t *data, size_t len)
 			break;
 		}
 	}
+	count(p, false, at);
 	return at;
 }
 
@@ -172,6 +248,7 @@ static void flush(struct pipe *p)
 
 	if (n) {
 		queue_drop(&p->queue, n);
+		count_queue(p);
 		consumed(p, n);
 	}
 	if (p->broken)
@@ -184,7 +261,10 @@ void pipe_take(struct pipe *p, const uint8_t *data, size_t len)
 {
 	size_t n = 0;
 
-	if (p->state == PIPE_DONE || p->broken) {
+	show(p, false, data, len);
+	if (p->state == PIPE_ANSWERING)
+		count(p, false, len);
+	if (p->state == PIPE_DONE || p->state == PIPE_ANSWERING || p->broken) {
 		if (p->stream)
 			stream_consumed(&p->link->session, p->stream, len);
 		return;
@@ -198,13 +278,20 @@ void pipe_take(struct pipe *p, const uint8_t *data, size_t len)
 		break_off(p);
 	} else if (queue_append(&p->queue, data + n, len - n) < 0) {
 		pipe_reset(p, CODE_OVERLOADED);
+	} else {
+		count_queue(p);
+		if (p->state == PIPE_WAITING && p->on_bytes)
+			p->on_bytes(p);
 	}
 }
 
 void pipe_end(struct pipe *p)
 {
 	p->fin_due = true;
+	if (has_visitor(p))
+		tap_sent_end(p->tap);
 	send_fin(p);
+	settle(p);
 }
 
 /* --- socket to stream ---------------------------------------------------- */
@@ -220,14 +307,32 @@ static void ended(struct pipe *p, bool error)
 		return;
 	}
 	p->eof = true;
+	if (!has_visitor(p))
+		tap_sent_end(p->tap);
 	stream_close(&p->link->session, p->stream);
 	settle(p);
+}
+
+/* The last word of a stream without a socket. */
+static size_t pull_answer(struct pipe *p, uint8_t *out, size_t cap)
+{
+	size_t n = queue_len(&p->answer) < cap ? queue_len(&p->answer) : cap;
+
+	memcpy(out, queue_data(&p->answer), n);
+	queue_drop(&p->answer, n);
+	show(p, true, out, n);
+	count(p, true, n);
+	if (queue_len(&p->answer) == 0)
+		ended(p, false);
+	return n;
 }
 
 size_t pipe_pull(struct pipe *p, uint8_t *out, size_t cap)
 {
 	size_t at = 0;
 
+	if (p->state == PIPE_ANSWERING && !p->eof)
+		return pull_answer(p, out, cap);
 	while (at < cap && p->state == PIPE_FLOWING && !p->eof) {
 		ssize_t n = recv(p->sock.fd, out + at, cap - at, 0);
 
@@ -241,6 +346,8 @@ size_t pipe_pull(struct pipe *p, uint8_t *out, size_t cap)
 			ended(p, n < 0);
 			break;
 		}
+		show(p, true, out + at, (size_t)n);
+		count(p, true, (size_t)n);
 		at += (size_t)n;
 		/* A short read has drained the kernel, but for a FIN or RST. */
 		if (at < cap && !p->sock.hangup && !p->sock.failed && !p->broken) {
@@ -248,11 +355,30 @@ size_t pipe_pull(struct pipe *p, uint8_t *out, size_t cap)
 			break;
 		}
 	}
-	p->up += at;
 	return at;
 }
 
 /* --- the rest ------------------------------------------------------------ */
+
+/* A socket that was reset may still have bytes, for which the far end may have no
+ * room: they get a second, and then the stream is reset all the same. */
+static void on_dead_long_enough(struct timer *t)
+{
+	struct pipe *p = t->data;
+
+	pipe_reset(p, own_code(p));
+}
+
+static void limit_last_bytes(struct pipe *p)
+{
+	if (p->timer)
+		return;
+	p->timer = timer_new(p->link->worker->loop, on_dead_long_enough, p);
+	if (p->timer)
+		timer_start(p->timer, HAND_OVER_MS);
+	else
+		pipe_reset(p, own_code(p));
+}
 
 static void on_event(struct sock *s)
 {
@@ -266,6 +392,8 @@ static void on_event(struct sock *s)
 	}
 	if (s->writable && (queue_len(&p->queue) || (p->fin_due && !p->fin_sent)))
 		flush(p);
+	if (p->state == PIPE_FLOWING && s->failed && !p->eof)
+		limit_last_bytes(p);
 	if (p->state == PIPE_FLOWING && s->readable && !p->eof)
 		stream_ready(&p->link->session, p->stream);
 	/* Both ends had closed when the RST came: nobody reads any more. */
@@ -280,7 +408,7 @@ static void on_hand_over(struct timer *t)
 	flush(p);
 	if (p->state != PIPE_HANDING)
 		return;
-	if (worker_now(p->link->worker) - p->begun_us >= HAND_OVER_MS * 1000 ||
+	if (worker_now(p->link->worker) - p->ending_us >= HAND_OVER_MS * 1000 ||
 		(queue_len(&p->queue) == 0 && sys_unsent(p->sock.fd) == 0))
 		finish(p);
 	else
@@ -292,13 +420,45 @@ static void on_hand_over(struct timer *t)
 static void hand_over(struct pipe *p)
 {
 	let_stream_go(p);
+	timer_free(p->timer);
 	p->state = PIPE_HANDING;
-	p->begun_us = worker_now(p->link->worker);
+	p->ending_us = worker_now(p->link->worker);
 	p->timer = timer_new(p->link->worker->loop, on_hand_over, p);
 	if (!p->timer)
 		finish(p);
 	else
 		on_hand_over(p->timer);
+}
+
+static void on_answered(struct timer *t)
+{
+	struct pipe *p = t->data;
+
+	pipe_reset(p, p->code ? p->code : own_code(p));
+}
+
+void pipe_answer(struct pipe *p, const void *data, size_t len)
+{
+	size_t queued = queue_len(&p->queue);
+
+	if (p->state != PIPE_WAITING)
+		return;
+	if (!p->stream) { /* The visitor is gone. */
+		pipe_reset(p, CODE_CANCELLED);
+		return;
+	}
+	p->timer = timer_new(p->link->worker->loop, on_answered, p);
+	if (!p->timer || queue_append(&p->answer, data, len) < 0) {
+		pipe_reset(p, CODE_OVERLOADED);
+		return;
+	}
+	p->state = PIPE_ANSWERING;
+	timer_start(p->timer, ANSWER_MS);
+	queue_fini(&p->queue);
+	count_queue(p);
+	count(p, false, queued);
+	stream_consumed(&p->link->session, p->stream, queued);
+	stream_ready(&p->link->session, p->stream);
 }
 
 int pipe_attach(struct pipe *p, int fd)
@@ -317,6 +477,10 @@ int pipe_attach(struct pipe *p, int fd)
 		return err;
 	}
 	p->sock.writable = true;
+	if (p->traffic) {
+		shard_add(&p->traffic->counts.connections, 1);
+		rate_add(&p->traffic->conns, worker_now(p->link->worker));
+	}
 	if (p->by_peer) {
 		hand_over(p);
 		return 0;

@@ -10,6 +10,7 @@
 #include "mux/session.h"
 #include "net/poller.h"
 #include "net/timer.h"
+#include "tunnel/tap.h"
 
 struct link;
 
@@ -28,6 +29,7 @@ struct link;
 enum pipe_state {
 	PIPE_WAITING,	/* no socket yet */
 	PIPE_FLOWING,	/* both ends are there */
+	PIPE_ANSWERING,	/* there will be no socket: the stream gets a last word */
 	PIPE_HANDING,	/* the stream was reset by the far end: what is queued is
 			 * still handed over, then RST */
 	PIPE_DONE,	/* over; freed in the next turn */
@@ -46,11 +48,16 @@ struct pipe {
 	enum code code;		/* why it was reset, CODE_OK: it was not */
 	bool by_peer;		/* the far end reset it */
 	uint64_t up, down;	/* bytes socket to stream, and stream to socket */
-	uint64_t begun_us;
+	uint64_t begun_us, ending_us; /* of it, and of its last state */
+	struct queue answer;	/* what is still to be said while answering */
+	struct traffic *traffic; /* where it is counted, or NULL */
+	struct tap *tap;	/* who watches it, or NULL */
+	size_t noted;		/* bytes of the queue that are counted */
 	struct turn turn;
-	struct timer *timer;	/* only while handing over */
+	struct timer *timer;	/* only while handing over or answering */
 	struct list node;	/* on link->pipes */
 	void *user;		/* the owner's: what on_done is about */
+	void (*on_bytes)(struct pipe *p); /* more is queued and no socket there, or NULL */
 	void (*on_done)(struct pipe *p); /* before it is freed, or NULL */
 };
 
@@ -59,6 +66,15 @@ struct pipe *pipe_new(struct link *link);
 
 /* Ties the stream to it: st->user becomes the pipe. */
 void pipe_join(struct pipe *p, struct stream *st);
+
+/* Counts the stream into the traffic from now on, and has it watched if the
+ * trace is on. Once, before any byte. */
+void pipe_watch(struct pipe *p, struct trace *trace, struct traffic *traffic,
+	const struct flow_addr *peer);
+
+/* There will be no socket: the stream gets these bytes, copied, and its end;
+ * what it sends is dropped. Only while waiting. */
+void pipe_answer(struct pipe *p, const void *data, size_t len);
 
 /* Takes a connected, non-blocking socket over, with SO_LINGER{1,0} set. 0 or -errno; on failure
  * fd is closed and the pipe reset with CODE_OVERLOADED. */

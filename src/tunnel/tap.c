@@ -1,0 +1,209 @@
+#include "tunnel/tap.h"
+
+#include <stdlib.h>
+
+#include "http/exchange.h"
+
+struct tap {
+	struct trace *trace;
+	struct traffic *traffic;
+	struct flow_addr peer;
+	struct exchange *exchange;
+	struct trace_young young;
+	uint64_t begun_us;
+	enum exchange_kind kind;	/* as last seen */
+	const char *end;		/* once the stream is over */
+	bool was_http;			/* it has had a line already */
+};
+
+/* How a stream ended, in the words of the lines. */
+static const struct {
+	const char *text;
+	enum line_mark mark;
+} endings[] = {
+	[CODE_OK] = { "closed", LINE_GOOD },
+	[CODE_CANCELLED] = { "reset by visitor", LINE_ODD },
+	[CODE_LOCAL_RESET] = { "reset by service", LINE_BAD },
+	[CODE_DIAL_REFUSED] = { "service refused", LINE_BAD },
+	[CODE_DIAL_TIMEOUT] = { "service silent", LINE_BAD },
+	[CODE_DIAL_UNAVAILABLE] = { "service not available", LINE_BAD },
+	[CODE_INTERNAL] = { "tunnel lost", LINE_BAD },
+	[CODE_SHUTTING_DOWN] = { "tunnel closed", LINE_ODD },
+};
+
+static const char *end_text(enum code code)
+{
+	if (code < sizeof endings / sizeof endings[0] && endings[code].text)
+		return endings[code].text;
+	return code_text(code);
+}
+
+static enum line_mark end_mark(enum code code)
+{
+	if (code < sizeof endings / sizeof endings[0] && endings[code].text)
+		return endings[code].mark;
+	return LINE_BAD;
+}
+
+/* --- requests ------------------------------------------------------------------- */
+
+static struct line_request request_of(const struct tap *t, const struct exchange_info *info)
+{
+	return (struct line_request){
+		.traffic = t->traffic,
+		.peer = &t->peer,
+		.method = info->method,
+		.target = info->target,
+		.target_cut = info->target_cut,
+		.status = info->status,
+		.latency_us = info->answered_us ? info->answered_us - info->begun_us : 0,
+		.received = info->received,
+		.sent = info->sent,
+	};
+}
+
+static void on_answer(void *owner, const struct exchange_info *info)
+{
+	struct tap *t = owner;
+	struct line_request r = request_of(t, info);
+
+	t->was_http = true;
+	metrics_answer(&t->traffic->counts, info->status, r.latency_us);
+	trace_answer(t->trace, &r);
+}
+
+static const char *request_end(const struct tap *t, enum exchange_end end)
+{
+	switch (end) {
+	case EXCHANGE_COMPLETE:
+		return "complete";
+	case EXCHANGE_SWITCHED:
+		return "switched";
+	case EXCHANGE_UNWATCHED:
+		return "unwatched";
+	case EXCHANGE_CUT:
+		break;
+	}
+	return t->end ? t->end : "cut";
+}
+
+static void on_done(void *owner, const struct exchange_info *info)
+{
+	struct tap *t = owner;
+	struct line_request r = request_of(t, info);
+
+	t->was_http = true;
+	shard_add(&t->traffic->counts.http_requests, 1);
+	rate_add(&t->traffic->requests, info->ended_us);
+	if (!info->status)
+		shard_add(&t->traffic->counts.http_unanswered, 1);
+	r.duration_us = info->ended_us - info->begun_us;
+	r.end = request_end(t, info->end);
+	trace_request(t->trace, &r);
+}
+
+static const struct exchange_ops exchange_ops = { .on_answer = on_answer, .on_done = on_done };
+
+/* --- connections ------------------------------------------------------------------ */
+
+static const char *proto(const struct tap *t)
+{
+	return exchange_kind(t->exchange) == EXCHANGE_H2 ? "h2" : "tcp";
+}
+
+static void on_old(struct trace_young *y)
+{
+	struct tap *t = list_entry(y, struct tap, young);
+	struct line_connection c = {
+		.traffic = t->traffic,
+		.peer = &t->peer,
+		.proto = proto(t),
+		.is_open = true,
+		.mark = LINE_GOOD,
+	};
+
+	trace_connection(t->trace, &c);
+}
+
+/* What showed just now that it is not HTTP/1 is told of when it is old. */
+static void notice(struct tap *t)
+{
+	enum exchange_kind kind = exchange_kind(t->exchange);
+
+	if (kind == t->kind)
+		return;
+	t->kind = kind;
+	if ((kind == EXCHANGE_OTHER || kind == EXCHANGE_H2) && !t->was_http)
+		trace_watch(t->trace, &t->young, t->begun_us);
+}
+
+struct tap *tap_new(struct trace *trace, struct traffic *traffic, const struct flow_addr *peer)
+{
+	struct tap *t = trace->is_on ? calloc(1, sizeof *t) : NULL;
+
+	if (!t)
+		return NULL;
+	t->exchange = exchange_new(&exchange_ops, t);
+	if (!t->exchange) {
+		free(t);
+		return NULL;
+	}
+	t->trace = trace;
+	t->traffic = traffic;
+	t->peer = *peer;
+	t->begun_us = worker_now(trace->worker);
+	t->young.on_old = on_old;
+	list_init(&t->young.node);
+	return t;
+}
+
+void tap_received(struct tap *t, const void *data, size_t len)
+{
+	if (!t || exchange_is_idle(t->exchange))
+		return;
+	exchange_request(t->exchange, data, len, worker_now(t->trace->worker));
+	notice(t);
+}
+
+void tap_sent(struct tap *t, const void *data, size_t len)
+{
+	if (!t || exchange_is_idle(t->exchange))
+		return;
+	exchange_response(t->exchange, data, len, worker_now(t->trace->worker));
+	notice(t);
+}
+
+void tap_sent_end(struct tap *t)
+{
+	if (t)
+		exchange_response_end(t->exchange, worker_now(t->trace->worker));
+}
+
+void tap_close(struct tap *t, enum code code, uint64_t received, uint64_t sent)
+{
+	uint64_t now;
+	struct line_connection c;
+
+	if (!t)
+		return;
+	now = worker_now(t->trace->worker);
+	t->end = end_text(code);
+	exchange_close(t->exchange, now);
+	/* HTTP has had its lines; a connection that said nothing gets one. */
+	if (!t->was_http || exchange_kind(t->exchange) != EXCHANGE_HTTP1) {
+		c = (struct line_connection){
+			.traffic = t->traffic,
+			.peer = &t->peer,
+			.proto = proto(t),
+			.end = t->end,
+			.mark = end_mark(code),
+			.duration_us = now - t->begun_us,
+			.received = received,
+			.sent = sent,
+		};
+		trace_connection(t->trace, &c);
+	}
+	list_remove(&t->young.node);
+	exchange_free(t->exchange);
+	free(t);
+}
