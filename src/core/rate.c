@@ -5,14 +5,23 @@
 /* Events are folded in no more often than this: exp() is dear. */
 enum { FOLD_US = 1000 * 1000 };
 
-static void fold(struct rate *r, uint64_t now_us)
+/* Moves the averages on by `s` seconds in which events came at `per_s`. */
+static void move(struct rate *r, double s, double per_s)
 {
 	static const double minutes[RATE_COUNT] = { 1, 5, 15 };
-	double s = (double)(now_us - r->since_us) / 1e6;
-	double now = (double)r->pending / s;
 
 	for (int i = 0; i < RATE_COUNT; i++)
-		r->per_s[i] += (1 - exp(-s / (60 * minutes[i]))) * (now - r->per_s[i]);
+		r->per_s[i] += (1 - exp(-s / (60 * minutes[i]))) * (per_s - r->per_s[i]);
+}
+
+/* What is pending came within FOLD_US of since_us; then nothing did. */
+static void fold(struct rate *r, uint64_t now_us)
+{
+	uint64_t us = now_us - r->since_us, busy_us = us < FOLD_US ? us : FOLD_US;
+
+	move(r, (double)busy_us / 1e6, (double)r->pending * 1e6 / (double)busy_us);
+	if (us > busy_us)
+		move(r, (double)(us - busy_us) / 1e6, 0);
 	r->pending = 0;
 	r->since_us = now_us;
 }

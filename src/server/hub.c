@@ -44,7 +44,8 @@ void hub_close(struct hub *h)
 	if (h->is_stopping)
 		server_pages_summary(h);
 	server_pages_close(h);
-	listener_close(&h->control);
+	if (listener_is_open(&h->control))
+		listener_close(&h->control);
 	trace_close(&h->trace);
 	timer_free(h->drain);
 	h->drain = NULL;

@@ -86,17 +86,25 @@ static void begin(struct pen *p, const char *label, enum line_mark mark,
 	put(p, " ", 0);
 }
 
-/* "  tunnel=NAME  peer=ADDRESS" behind a line. */
+static bool is_wide(const struct line_style *style)
+{
+	return style->columns == 0 || style->columns >= WIDE;
+}
+
+/* "  tunnel=NAME  peer=ADDRESS" behind a line; the values alone where there is
+ * little room. */
 static void name(char *out, size_t cap, const struct traffic *traffic, const struct flow_addr *peer,
 	const struct line_style *style)
 {
+	const char *tunnel_key = is_wide(style) ? "  tunnel=" : "  ";
+	const char *peer_key = is_wide(style) ? "  peer=" : "  ";
 	char at[ADDR_TEXT_MAX];
 
 	*out = '\0';
 	if (!peer && !style->names_tunnel)
 		return;
-	snprintf(out, cap, "%s%.150s%s%s", style->names_tunnel ? "  tunnel=" : "",
-		style->names_tunnel ? traffic->name : "", peer ? "  peer=" : "",
+	snprintf(out, cap, "%s%.150s%s%s", style->names_tunnel ? tunnel_key : "",
+		style->names_tunnel ? traffic->name : "", peer ? peer_key : "",
 		peer ? line_peer(peer, at) : "");
 }
 
@@ -115,7 +123,6 @@ static void put_target(struct pen *p, const struct line_request *r, unsigned roo
 const char *line_request(const struct line_request *r, const struct line_style *style, char *out)
 {
 	enum line_mark mark = line_mark_of(r->status);
-	bool wide = style->columns == 0 || style->columns >= WIDE;
 	char status[64], latency[32], method[32], names[256];
 	struct pen p = { .out = out };
 	unsigned rest, room = TARGET_TEXT;
@@ -125,7 +132,7 @@ const char *line_request(const struct line_request *r, const struct line_style *
 	else
 		snprintf(status, sizeof status, "%s", r->end);
 	summary_latency(r->status ? r->latency_us : r->duration_us, latency, sizeof latency);
-	name(names, sizeof names, r->traffic, wide || style->names_tunnel ? r->peer : NULL, style);
+	name(names, sizeof names, r->traffic, is_wide(style) || style->names_tunnel ? r->peer : NULL, style);
 	begin(&p, "HTTP", mark, style);
 	text_escape(r->method.at, r->method.len, method, sizeof method);
 	put(&p, method, 6);

@@ -2,8 +2,10 @@
 import os
 import re
 import secrets
+import shutil
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
@@ -115,6 +117,8 @@ class Rig:
         self.closers = []
         self.home = folder / "home"
         self.home.mkdir()
+        # For unix sockets, whose paths must be short.
+        self.run_dir = tempfile.mkdtemp(prefix="gt-")
         self.token_file = self.write_secret("token-file", secrets.token_hex(16))
 
     def write_secret(self, name, text, mode=0o600):
@@ -124,7 +128,7 @@ class Rig:
         return str(path)
 
     def env(self, **more):
-        return environment(self.home, **more)
+        return environment(self.home, **{"XDG_RUNTIME_DIR": self.run_dir, **more})
 
     def keep(self, thing):
         """close() is called at the end of the test."""
@@ -209,6 +213,7 @@ class Rig:
                 said.append(str(failure))
         for thing in reversed(self.closers):
             thing.close()
+        shutil.rmtree(self.run_dir, ignore_errors=True)
         return said
 
     def dump(self):
