@@ -42,8 +42,11 @@ int log_reopen(void)
 	return sink_reopen();
 }
 
+static void tell_dropped(void);
+
 void log_flush(void)
 {
+	tell_dropped();
 	sink_flush();
 }
 
@@ -111,6 +114,19 @@ static void put(struct line *l)
 {
 	l->text[l->len++] = '\n';
 	sink_add(l->text, l->len);
+}
+
+/* Tells, once there is somebody to read it, of lines that nobody read in time. */
+static void tell_dropped(void)
+{
+	static bool telling;
+	uint64_t n = telling ? 0 : sink_news();
+
+	if (!n)
+		return;
+	telling = true;
+	log_warn(NULL, "suppressed %llu lines that nobody read in time", (unsigned long long)n);
+	telling = false;
 }
 
 /* RFC 3339, in UTC. The second's text is kept: most lines share it. */

@@ -10,6 +10,7 @@
 
 enum {
 	BATCH = 64 * 1024,
+	BATCH_MOST = 4 * 1024 * 1024,	/* while nobody reads */
 	AT_ONCE = 4096,		/* PIPE_BUF: what a pipe that can be written takes */
 };
 
@@ -18,9 +19,9 @@ static struct {
 	int fd;
 	bool is_file, is_tty;	/* what fd is, once `known` */
 	bool known;
-	char batch[BATCH];	/* whole lines that are still to be written */
-	size_t batched;
-	uint64_t dropped;
+	char *batch;		/* whole lines that are still to be written, or NULL */
+	size_t batched, cap;
+	uint64_t dropped, told;	/* lines that were lost, and those that were told of */
 } sink = { .fd = STDERR_FILENO };
 
 static int open_file(const char *path)
@@ -139,13 +140,36 @@ void sink_flush(void)
 	sink.batched -= n;
 	if (n && sink.batched)
 		memmove(sink.batch, sink.batch + n, sink.batched);
+	if (!sink.batched && sink.cap > BATCH) {
+		free(sink.batch);
+		sink.batch = NULL;
+		sink.cap = 0;
+	}
+}
+
+/* Room for len more bytes behind what is batched. */
+static bool grow(size_t len)
+{
+	size_t cap = sink.cap ? sink.cap : BATCH;
+	char *p;
+
+	while (cap - sink.batched < len)
+		cap *= 2;
+	if (cap == sink.cap)
+		return true;
+	p = cap <= BATCH_MOST ? realloc(sink.batch, cap) : NULL;
+	if (!p)
+		return false;
+	sink.batch = p;
+	sink.cap = cap;
+	return true;
 }
 
 void sink_add(const char *line, size_t len)
 {
-	if (BATCH - sink.batched < len)
+	if (sink.batched >= BATCH)
 		sink_flush();
-	if (BATCH - sink.batched < len) {
+	if (!grow(len)) {
 		sink.dropped++;
 		return;
 	}
@@ -156,4 +180,14 @@ void sink_add(const char *line, size_t len)
 uint64_t sink_dropped(void)
 {
 	return sink.dropped;
+}
+
+uint64_t sink_news(void)
+{
+	uint64_t n = sink.dropped - sink.told;
+
+	if (sink.batched > BATCH)
+		return 0;
+	sink.told = sink.dropped;
+	return n;
 }

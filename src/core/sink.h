@@ -29,6 +29,9 @@ void sink_flush(void);
 /* Lines lost because nobody took them. */
 uint64_t sink_dropped(void);
 
+/* How many of them are to be told of now: once each, when there is room. */
+uint64_t sink_news(void);
+
 /* Whole lines to any descriptor, without waiting: the bytes taken. */
 size_t sink_write(int fd, const char *data, size_t len);
 

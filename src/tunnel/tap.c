@@ -159,7 +159,7 @@ struct tap *tap_new(struct trace *trace, struct traffic *traffic, const struct f
 
 void tap_received(struct tap *t, const void *data, size_t len)
 {
-	if (!t || exchange_is_idle(t->exchange))
+	if (!t)
 		return;
 	exchange_request(t->exchange, data, len, worker_now(t->trace->worker));
 	notice(t);
@@ -167,7 +167,7 @@ void tap_received(struct tap *t, const void *data, size_t len)
 
 void tap_sent(struct tap *t, const void *data, size_t len)
 {
-	if (!t || exchange_is_idle(t->exchange))
+	if (!t)
 		return;
 	exchange_response(t->exchange, data, len, worker_now(t->trace->worker));
 	notice(t);
