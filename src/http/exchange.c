@@ -1,9 +1,9 @@
 #include "http/exchange.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "http/http.h"
+#include "http/waiting.h"
 
 /* RFC 9113, 3.4. */
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -16,18 +16,6 @@ enum watch {
 	OVER,		/* nothing is looked at any more */
 };
 
-/* A request whose response is not whole. */
-struct waiting {
-	struct waiting *next;
-	uint64_t begun_us, answered_us;
-	uint64_t received, sent;
-	uint64_t interim;	/* of sent: whole 1xx responses */
-	unsigned version, status;
-	bool is_head, is_connect, target_cut;
-	size_t method_len, target_len;
-	uint8_t text[];		/* method, then target */
-};
-
 struct exchange {
 	const struct exchange_ops *ops;
 	void *owner;
@@ -36,11 +24,10 @@ struct exchange {
 	size_t preface;			/* bytes of it that came, while OPENING */
 	uint64_t begun_us;		/* the first byte of the request whose line comes in */
 	struct http request, response;
-	struct waiting *first, *last;	/* in the order of the requests */
+	struct waiting_list waiting;
 	struct waiting *incoming;	/* the one whose bytes come in, unless it is done already */
 	struct waiting *held;		/* a whole CONNECT: what follows it waits for its answer */
 	bool passed;			/* bytes followed it */
-	size_t waiting_size;		/* bytes of the list */
 };
 
 enum {
@@ -63,39 +50,15 @@ static void stop(struct exchange *x, enum exchange_kind kind, enum watch watch)
 
 /* --- telling ------------------------------------------------------------------- */
 
-static struct exchange_info info_of(const struct waiting *w)
-{
-	return (struct exchange_info){
-		.method = { w->text, w->method_len },
-		.target = { w->text + w->method_len, w->target_len },
-		.target_cut = w->target_cut,
-		.version = w->version,
-		.status = w->status,
-		.begun_us = w->begun_us,
-		.answered_us = w->answered_us,
-		.received = w->received,
-		.sent = w->sent,
-	};
-}
-
-static size_t size_of(const struct waiting *w)
-{
-	return sizeof *w + w->method_len + w->target_len;
-}
-
 static void finish_first(struct exchange *x, enum exchange_end end, uint64_t now_us)
 {
-	struct waiting *w = x->first;
-	struct exchange_info info = info_of(w);
+	struct waiting *w = waiting_take(&x->waiting);
+	struct exchange_info info = waiting_info(w);
 
-	x->first = w->next;
-	if (!x->first)
-		x->last = NULL;
 	if (x->incoming == w)
 		x->incoming = NULL;
 	if (x->held == w)
 		x->held = NULL;
-	x->waiting_size -= size_of(w);
 	info.ended_us = now_us;
 	info.end = end;
 	x->ops->on_done(x->owner, &info);
@@ -104,7 +67,7 @@ static void finish_first(struct exchange *x, enum exchange_end end, uint64_t now
 
 static void finish_all(struct exchange *x, enum exchange_end end, uint64_t now_us)
 {
-	while (x->first)
+	while (x->waiting.first)
 		finish_first(x, end, now_us);
 }
 
@@ -116,44 +79,13 @@ static void give_up(struct exchange *x, uint64_t now_us)
 
 /* --- requests ------------------------------------------------------------------ */
 
-static size_t cut(size_t len, size_t max)
+static void on_request_line(struct exchange *x, uint64_t now_us)
 {
-	return len < max ? len : max;
-}
-
-static int add(struct exchange *x)
-{
-	struct span method = http_method(&x->request), target = http_target(&x->request);
-	size_t method_len = cut(method.len, EXCHANGE_METHOD_MAX);
-	size_t target_len = cut(target.len, EXCHANGE_TARGET_MAX);
-	size_t size = sizeof(struct waiting) + method_len + target_len;
-	struct waiting *w;
-
-	if (size > WAITING_MAX - x->waiting_size)
-		return -1;
-	w = malloc(size);
-	if (!w)
-		return -1;
-	*w = (struct waiting){
-		.begun_us = x->begun_us,
-		.received = x->request.size,
-		.version = x->request.head.version,
-		.is_head = span_equal(method, span_of("HEAD")),
-		.is_connect = span_equal(method, span_of("CONNECT")),
-		.target_cut = target_len < target.len,
-		.method_len = method_len,
-		.target_len = target_len,
-	};
-	memcpy(w->text, method.at, method_len);
-	memcpy(w->text + method_len, target.at, target_len);
-	x->waiting_size += size;
-	if (x->last)
-		x->last->next = w;
+	x->incoming = waiting_add(&x->waiting, &x->request, x->begun_us, WAITING_MAX);
+	if (x->incoming)
+		x->kind = EXCHANGE_HTTP1;
 	else
-		x->first = w;
-	x->last = x->incoming = w;
-	x->kind = EXCHANGE_HTTP1;
-	return 0;
+		give_up(x, now_us);
 }
 
 static void on_request_event(struct exchange *x, enum http_event event, uint64_t now_us)
@@ -162,8 +94,7 @@ static void on_request_event(struct exchange *x, enum http_event event, uint64_t
 	case HTTP_MORE:
 		break;
 	case HTTP_START:
-		if (add(x) < 0)
-			give_up(x, now_us);
+		on_request_line(x, now_us);
 		break;
 	case HTTP_HEAD:
 		/* It has no content (RFC 9110, 9.3.6). */
@@ -251,7 +182,7 @@ void exchange_request(struct exchange *x, const void *data, size_t len, uint64_t
 		read_requests(x, &in, now_us);
 		break;
 	case SWITCHED:
-		x->first->received += len;
+		x->waiting.first->received += len;
 		break;
 	case OVER:
 		break;
@@ -265,9 +196,8 @@ static bool is_interim(unsigned status)
 	return status < 200 && status != 101;
 }
 
-static void on_answer(struct exchange *x, uint64_t now_us)
+static void on_answer(struct exchange *x, struct waiting *w, uint64_t now_us)
 {
-	struct waiting *w = x->first;
 	unsigned status = x->response.head.status;
 	struct exchange_info info;
 
@@ -279,13 +209,12 @@ static void on_answer(struct exchange *x, uint64_t now_us)
 		stop(x, EXCHANGE_HTTP1, SWITCHED);
 	else if (w->is_head)
 		http_skip_body(&x->response);
-	info = info_of(w);
+	info = waiting_info(w);
 	x->ops->on_answer(x->owner, &info);
 }
 
-static void on_response_end(struct exchange *x, uint64_t now_us)
+static void on_response_end(struct exchange *x, struct waiting *w, uint64_t now_us)
 {
-	struct waiting *w = x->first;
 	bool lost = x->held == w && x->passed;
 
 	if (is_interim(x->response.head.status)) {
@@ -297,17 +226,18 @@ static void on_response_end(struct exchange *x, uint64_t now_us)
 		give_up(x, now_us);
 }
 
-static void on_response_event(struct exchange *x, enum http_event event, uint64_t now_us)
+static void on_response_event(struct exchange *x, struct waiting *w, enum http_event event,
+	uint64_t now_us)
 {
 	switch (event) {
 	case HTTP_MORE:
 	case HTTP_START:
 		break;
 	case HTTP_HEAD:
-		on_answer(x, now_us);
+		on_answer(x, w, now_us);
 		break;
 	case HTTP_END:
-		on_response_end(x, now_us);
+		on_response_end(x, w, now_us);
 		break;
 	case HTTP_BAD:
 		give_up(x, now_us);
@@ -320,17 +250,20 @@ static void read_responses(struct exchange *x, struct reader *in, uint64_t now_u
 	enum http_event event;
 
 	do {
+		struct waiting *w = x->waiting.first;
+
 		event = http_next(&x->response, in);
-		if (!http_is_idle(&x->response) && !x->first) {
+		if (event == HTTP_MORE && http_is_idle(&x->response))
+			return;
+		if (!w) {
 			give_up(x, now_us);
 			return;
 		}
-		if (x->first && (event == HTTP_END || !http_is_idle(&x->response)))
-			x->first->sent = x->first->interim + x->response.size;
-		on_response_event(x, event, now_us);
+		w->sent = w->interim + x->response.size;
+		on_response_event(x, w, event, now_us);
 	} while (event != HTTP_MORE && x->watch == WATCHING);
 	if (x->watch == SWITCHED)
-		x->first->sent += in->left;
+		x->waiting.first->sent += in->left;
 }
 
 void exchange_response(struct exchange *x, const void *data, size_t len, uint64_t now_us)
@@ -347,7 +280,7 @@ void exchange_response(struct exchange *x, const void *data, size_t len, uint64_
 		read_responses(x, &in, now_us);
 		break;
 	case SWITCHED:
-		x->first->sent += len;
+		x->waiting.first->sent += len;
 		break;
 	case OVER:
 		break;
@@ -356,8 +289,10 @@ void exchange_response(struct exchange *x, const void *data, size_t len, uint64_
 
 void exchange_response_end(struct exchange *x, uint64_t now_us)
 {
-	if (x->watch == WATCHING && http_finish(&x->response) == HTTP_END)
-		on_response_end(x, now_us);
+	struct waiting *w = x->waiting.first;
+
+	if (x->watch == WATCHING && w && http_finish(&x->response) == HTTP_END)
+		on_response_end(x, w, now_us);
 }
 
 /* --- the watch ----------------------------------------------------------------- */
@@ -378,12 +313,7 @@ void exchange_free(struct exchange *x)
 {
 	if (!x)
 		return;
-	while (x->first) {
-		struct waiting *w = x->first;
-
-		x->first = w->next;
-		free(w);
-	}
+	waiting_fini(&x->waiting);
 	http_fini(&x->request);
 	http_fini(&x->response);
 	free(x);
@@ -411,5 +341,5 @@ bool exchange_is_idle(const struct exchange *x)
 
 size_t exchange_memory(const struct exchange *x)
 {
-	return sizeof *x + x->waiting_size + http_memory(&x->request) + http_memory(&x->response);
+	return sizeof *x + x->waiting.size + http_memory(&x->request) + http_memory(&x->response);
 }
