@@ -75,7 +75,7 @@ static enum line take_line(struct http *h, struct reader *in, struct span *line)
 		n = (size_t)(lf - in->at) + 1;
 	at = reader_bytes(in, n);
 	h->size += n;
-	if ((had || !lf) && queue_append(&h->partial, at, n) < 0)
+	if (!at || ((had || !lf) && queue_append(&h->partial, at, n) < 0))
 		return LINE_BAD;
 	if (!lf)
 		return had + n == HTTP_LINE_MAX || had + n == h->room ? LINE_BAD : LINE_PARTIAL;
@@ -104,10 +104,10 @@ static enum http_event on_idle(struct http *h, struct reader *in)
 {
 	if (!in->left)
 		return HTTP_MORE;
+	h->size = 0;
 	if (*in->at == '\r' || *in->at == '\n')
 		return turn(h, reader_u8(in) == '\r' ? IDLE_LF : IDLE);
 	head_init(&h->head, h->head.kind);
-	h->size = 0;
 	return turn_to_lines(h, START, HTTP_HEAD_MAX);
 }
 

@@ -228,6 +228,7 @@ static const struct row rows[] = {
 	SAY("code 999", "HTTP/1.1 999 x\r\nContent-Length: 0\r\n\r\n", "a999 c999 |", HTTP1),
 	SAY("response in LF", "HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", "a200 c200 |", HTTP1),
 	SAY("empty line before the response", CRLF OK, "a200 c200 |", HTTP1),
+	SAY("CR before the response", "\r" OK, "u0 |", OTHER),
 	SAY("code 099", "HTTP/1.1 099 x\r\n\r\n", "u0 |", OTHER),
 	SAY("code 20", "HTTP/1.1 20 x\r\n\r\n", "u0 |", OTHER),
 	SAY("code 2000", "HTTP/1.1 2000 x\r\n\r\n", "u0 |", OTHER),

@@ -6,6 +6,32 @@
 #define GET_LINE  "GET / HTTP/1.1\r\n"
 #define GET_FIELD GET_LINE "A: "
 
+/* --- memory that runs out ------------------------------------------------------- */
+
+void *__real_malloc(size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_realloc(void *p, size_t size);
+
+static bool watched;		/* allocations of the code under test are counted */
+static unsigned allocations;
+static unsigned fails_at;	/* the first to fail; 0: none */
+
+static bool is_refused(void)
+{
+	return watched && ++allocations == fails_at;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return is_refused() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+	return is_refused() ? NULL : __real_realloc(p, size);
+}
+
 /* What a watch told, in short as in the table and in full. */
 struct told {
 	struct exchange *x;
@@ -61,12 +87,14 @@ static void pass(struct told *t, char from, const void *bytes, size_t len, uint6
 {
 	uint8_t *copy = unit_copy(bytes, len);
 
+	watched = true;
 	if (from == '>')
 		exchange_request(t->x, copy, len, now);
 	else if (from == '<')
 		exchange_response(t->x, copy, len, now);
 	else
 		exchange_response_end(t->x, now);
+	watched = false;
 	free(copy);
 	if (exchange_memory(t->x) > t->most)
 		t->most = exchange_memory(t->x);
@@ -387,6 +415,23 @@ static void times_and_bytes(void **state)
 		"s101 GET /ws cut 0 version 11 at 1 2 5 bytes 73 62\n");
 }
 
+/* Found by fuzz_exchange: the response of the first was counted again. */
+static void bytes_of_no_message(void **state)
+{
+	static struct told t;
+
+	(void)state;
+	start(&t);
+	pass_text(&t, '>', "GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n", 1);
+	pass_text(&t, '<', EMPTY, 2);
+	pass_text(&t, '<', "\r\r", 3);
+	stop(&t, 4);
+	assert_string_equal(t.full,
+		"a200 GET /1 cut 0 version 11 at 1 2 0 bytes 19 38\n"
+		"c200 GET /1 cut 0 version 11 at 1 2 2 bytes 19 38\n"
+		"u0 GET /2 cut 0 version 11 at 1 0 3 bytes 19 0\n");
+}
+
 static void free_in_the_middle(void **state)
 {
 	static struct told t;
@@ -400,6 +445,39 @@ static void free_in_the_middle(void **state)
 	assert_string_equal(t.events, "");
 }
 
+/* Every allocation fails once: the watch ends, and what was said stays. */
+static void no_memory(void **state)
+{
+	static const char all[] = "a200 c200 a200 c200 |";
+	static struct told t;
+	bool failed = true;
+
+	(void)state;
+	for (fails_at = 1; failed; fails_at++) {
+		allocations = 0;
+		start(&t);
+		pass_text(&t, '>', "GET /1 HT", 1);
+		pass_text(&t, '>', "TP/1.1\r\nA: ", 1);
+		pass_text(&t, '>', "b\r\n\r\n", 1);
+		pass_text(&t, '<', "HTTP/1.1 200 OK\r\nContent-Le", 1);
+		pass_text(&t, '<', "ngth: 0\r\n\r\n", 1);
+		pass_text(&t, '>', PUT "1;", 1);
+		pass_text(&t, '>', "a\r\nx\r\n0\r\nA", 1);
+		pass_text(&t, '>', ": b\r\n\r\n", 1);
+		pass_text(&t, '<', OK, 1);
+		failed = allocations >= fails_at;
+		if (failed)
+			assert_int_equal(exchange_kind(t.x), EXCHANGE_OTHER);
+		stop(&t, 2);
+		if (failed)
+			assert_string_not_equal(t.events, all);
+		else
+			assert_string_equal(t.events, all);
+	}
+	assert_int_equal(fails_at, 9);
+	fails_at = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -411,7 +489,9 @@ int main(void)
 		cmocka_unit_test(pipelined),
 		cmocka_unit_test(words_are_cut),
 		cmocka_unit_test(times_and_bytes),
+		cmocka_unit_test(bytes_of_no_message),
 		cmocka_unit_test(free_in_the_middle),
+		cmocka_unit_test(no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
