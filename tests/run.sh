@@ -137,7 +137,7 @@ run_sim() {
 }
 
 run_fuzz() {
-	install clang libclang-rt-14-dev
+	install clang libclang-rt-14-dev node-llhttp
 	say fuzz
 	seconds=${FUZZ_SECONDS:-$([ -n "${CI-}" ] && echo 10 || echo 30)}
 	mkdir -p build-fuzz
