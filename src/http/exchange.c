@@ -22,6 +22,7 @@ struct exchange {
 	enum exchange_kind kind;
 	enum watch watch;
 	size_t preface;			/* bytes of it that came, while OPENING */
+	size_t spoken;			/* bytes of the service's own, while OPENING */
 	uint64_t begun_us;		/* the first byte of the request whose line comes in */
 	struct http request, response;
 	struct waiting_list waiting;
@@ -158,6 +159,8 @@ static void read_opening(struct exchange *x, struct reader *in, uint64_t now_us)
 		stop(x, EXCHANGE_H2, OVER);
 	} else if (n == in->left) {
 		x->preface += n;
+	} else if (x->spoken) {
+		give_up(x, now_us);
 	} else {
 		x->watch = WATCHING;
 		before = reader_of(preface, x->preface);
@@ -266,6 +269,20 @@ static void read_responses(struct exchange *x, struct reader *in, uint64_t now_u
 		x->waiting.first->sent += in->left;
 }
 
+/* A service that speaks first is none of HTTP/1; one of HTTP/2 may, and then its
+ * preface is a SETTINGS frame (RFC 9113, 3.4): length u24, type 4, no flags, on
+ * stream 0. False for all else. */
+static bool hear_first(struct exchange *x, const uint8_t *data, size_t len)
+{
+	static const uint8_t head[] = { 0, 0, 0, 4, 0, 0, 0, 0, 0 };
+	enum { LENGTH_LOW = 2 };
+
+	for (; len && x->spoken < sizeof head; data++, len--, x->spoken++)
+		if (x->spoken != LENGTH_LOW && *data != head[x->spoken])
+			return false;
+	return true;
+}
+
 void exchange_response(struct exchange *x, const void *data, size_t len, uint64_t now_us)
 {
 	struct reader in = reader_of(data, len);
@@ -274,7 +291,8 @@ void exchange_response(struct exchange *x, const void *data, size_t len, uint64_
 		return;
 	switch (x->watch) {
 	case OPENING:
-		give_up(x, now_us);
+		if (!hear_first(x, data, len))
+			give_up(x, now_us);
 		break;
 	case WATCHING:
 		read_responses(x, &in, now_us);
