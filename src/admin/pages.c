@@ -61,7 +61,7 @@ static void object(void (*members)(void *owner, struct json *j), void *owner,
 {
 	struct json j = json_of(&a->body);
 
-	json_object(&j, NULL);
+	json_begin_object(&j, NULL);
 	members(owner, &j);
 	json_end(&j);
 	buf_text(&a->body, "\n");
@@ -81,8 +81,8 @@ static void tunnels(const struct admin_ops *ops, void *owner, struct pages_answe
 {
 	struct json j = json_of(&a->body);
 
-	json_object(&j, NULL);
-	json_array(&j, "tunnels");
+	json_begin_object(&j, NULL);
+	json_begin_array(&j, "tunnels");
 	ops->tunnels(owner, &j);
 	json_end(&j);
 	json_text(&j, "uri", "/api/tunnels");

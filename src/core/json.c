@@ -58,12 +58,12 @@ static void open(struct json *j, const char *key, const char *opener, char close
 	j->has_items[j->depth] = false;
 }
 
-void json_object(struct json *j, const char *key)
+void json_begin_object(struct json *j, const char *key)
 {
 	open(j, key, "{", '}');
 }
 
-void json_array(struct json *j, const char *key)
+void json_begin_array(struct json *j, const char *key)
 {
 	open(j, key, "[", ']');
 }
@@ -91,7 +91,7 @@ void json_uint(struct json *j, const char *key, uint64_t value)
 	buf_format(j->out, "%llu", (unsigned long long)value);
 }
 
-void json_real(struct json *j, const char *key, double value)
+void json_number(struct json *j, const char *key, double value)
 {
 	begin(j, key);
 	if (isfinite(value))
@@ -106,7 +106,7 @@ void json_bool(struct json *j, const char *key, bool value)
 	buf_text(j->out, value ? "true" : "false");
 }
 
-void json_null(struct json *j, const char *key)
+void json_nil(struct json *j, const char *key)
 {
 	begin(j, key);
 	buf_text(j->out, "null");

@@ -48,7 +48,7 @@ static void stats(void *owner, struct json *j)
 static void tunnels(void *owner, struct json *j)
 {
 	(void)owner;
-	json_object(j, NULL);
+	json_begin_object(j, NULL);
 	json_text(j, "name", "a\"b");
 	json_end(j);
 }
