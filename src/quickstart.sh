@@ -8,7 +8,8 @@
 set -eu
 
 top=$(cd "$(dirname "$0")/.." && pwd)
-packages="meson ninja-build gcc g++ pkg-config libuv1-dev android-libboringssl-dev scdoc python3"
+packages="meson ninja-build gcc g++ pkg-config libuv1-dev libjansson-dev
+	android-libboringssl-dev scdoc python3"
 
 step() {
 	printf '%s\n' "==> $*"
@@ -205,12 +206,12 @@ install_all() {
 	END
 }
 
-# BoringSSL's and libuv's sources, from Debian's archive or where a mirror of
+# The sources of BoringSSL, libuv and jansson, from Debian's archive or where a mirror of
 # the wraps is reachable. meson takes what lies in packagecache.
 fetch_sources() {
 	cache=$top/subprojects/packagecache
 	mkdir -p "$cache"
-	for pair in boringssl:android-platform-external-boringssl libuv:libuv1; do
+	for pair in boringssl:android-platform-external-boringssl libuv:libuv1 jansson:jansson; do
 		wrap=$top/subprojects/${pair%%:*}.wrap
 		file=$(sed -n 's/^source_filename = //p' "$wrap")
 		hash=$(sed -n 's/^source_hash = //p' "$wrap")
@@ -246,7 +247,8 @@ fetch_sources() {
 bundle() {
 	fetch_sources
 	build build-bundle --buildtype=release --strip --prefix=/usr \
-		--force-fallback-for=boringssl,libuv -Dboringssl:optimization=s -Dlibuv:optimization=s
+		--force-fallback-for=boringssl,libuv,jansson -Dboringssl:optimization=s \
+		-Dlibuv:optimization=s -Djansson:optimization=s
 	name=gotunnel-$(version "$top/build-bundle/gotunnel")-$(uname -m)
 	step "packing $name.tar.gz"
 	stage=$(mktemp -d)

@@ -66,7 +66,7 @@ install() {
 	rm -f "$log"
 }
 
-base="meson ninja-build gcc g++ pkg-config libuv1-dev android-libboringssl-dev scdoc python3 libcmocka-dev"
+base="meson ninja-build gcc g++ pkg-config libuv1-dev libjansson-dev android-libboringssl-dev scdoc python3 libcmocka-dev"
 
 # build DIR [meson option]...: fails the run when it fails.
 build() {

@@ -21,6 +21,7 @@ MAY = {  # folder: folders it may include, besides itself
 UV = {"net", "tunnel", "admin", "server", "client", "cmd"}
 TLS = {"net/tls.c", "net/verify.c"}
 TLS_FOLDERS = {"auth"}
+JSON = {"cmd"}
 # What a machine without sockets and clock has no business with.
 PURE = {"wire", "mux", "http", "auth"}
 SYSTEM = {"sys/socket.h", "unistd.h", "time.h", "sys/time.h", "netdb.h", "fcntl.h", "poll.h",
@@ -40,6 +41,8 @@ for f in sorted(p for p in root.rglob("*.[ch]")):
             ok = top == here or top in MAY[here].split()
         elif inc == "uv.h":
             ok = here in UV and (f.suffix == ".c" or here in ("net", "tunnel", "server", "client"))
+        elif inc == "jansson.h":
+            ok = here in JSON
         elif inc.startswith("openssl/"):
             ok = str(rel) in TLS or here in TLS_FOLDERS
         else:
