@@ -27,7 +27,8 @@ static void commands(void)
 
 static bool is_file(const struct opt *o)
 {
-	return o->arg && (strcmp(o->arg, "FILE") == 0 || strcmp(o->arg, "DIR") == 0);
+	return o->arg && (strcmp(o->arg, "FILE") == 0 || strcmp(o->arg, "DIR") == 0 ||
+		strcmp(o->arg, "PATH") == 0);
 }
 
 static void bash_values(const struct opt_table *t)
@@ -43,7 +44,7 @@ static void bash_values(const struct opt_table *t)
 		} else if (is_file(o)) {
 			printf("\t\t%s:--%s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n",
 				t->command, o->name);
-		} else if (o->kind != OPT_BOOL) {
+		} else if (!opt_can_stand_alone(o)) {
 			printf("\t\t%s:--%s) return ;;\n", t->command, o->name);
 		}
 	}
@@ -102,11 +103,11 @@ static void zsh_quoted(const char *text)
 
 static void zsh_opt(const struct opt *o)
 {
-	printf(" \\\n\t\t\t'--%s%s[", o->name, o->kind == OPT_BOOL ? "" : "=");
+	printf(" \\\n\t\t\t'--%s%s[", o->name, opt_can_have_value(o) ? "=" : "");
 	zsh_quoted(o->help);
 	printf("]");
-	if (o->kind != OPT_BOOL) {
-		printf(":");
+	if (opt_can_have_value(o)) {
+		printf(opt_can_stand_alone(o) ? "::" : ":");
 		zsh_quoted(o->arg);
 		printf(":");
 	}
@@ -168,7 +169,7 @@ static void fish_opt(const struct opt_table *t, const struct opt *o)
 		printf("'");
 	} else if (is_file(o)) {
 		printf(" -r -F");
-	} else if (o->kind != OPT_BOOL) {
+	} else if (!opt_can_stand_alone(o)) {
 		printf(" -x");
 	}
 	printf(" -d \"%s\"\n", o->help);

@@ -42,10 +42,20 @@ void opt_list_free(struct opt_list *list)
 	list->count = 0;
 }
 
+static int store_period(const struct opt *o, const char *value, uint64_t *out)
+{
+	uint64_t ms;
+
+	if (text_duration(value, &ms) < 0 || ms < o->min || ms > o->max)
+		return -1;
+	*out = ms;
+	return 0;
+}
+
 /* 0, or -1 with what would have been right in `want`. */
 static int store(const struct opt *o, const char *value, void *out, char *want, size_t cap)
 {
-	char *at = (char *)out + o->offset;
+	char *at = (char *)out + o->offset, least[24], most[24];
 
 	switch (o->kind) {
 	case OPT_TEXT:
@@ -62,6 +72,11 @@ static int store(const struct opt *o, const char *value, void *out, char *want, 
 	case OPT_DURATION:
 		snprintf(want, cap, "a duration with its unit, as 30s or 1m30s");
 		return text_duration(value, (uint64_t *)(void *)at);
+	case OPT_PERIOD:
+		snprintf(want, cap, "a duration from %s to %s, with its unit",
+			text_elapsed(o->min, least, sizeof least),
+			text_elapsed(o->max, most, sizeof most));
+		return store_period(o, value, (uint64_t *)(void *)at);
 	case OPT_CHOICE:
 		snprintf(want, cap, "one of %s", o->choices);
 		memcpy(at, &value, sizeof value);
@@ -176,6 +191,26 @@ static enum opt_result wrong(const struct opt_table *t, const struct opt *o)
 	return OPT_WRONG;
 }
 
+bool opt_can_stand_alone(const struct opt *o)
+{
+	return o->kind == OPT_BOOL || o->kind == OPT_PERIOD;
+}
+
+bool opt_can_have_value(const struct opt *o)
+{
+	return o->kind != OPT_BOOL;
+}
+
+/* What a flag means that has no "=VALUE", if the next word is not its value. */
+static const char *alone(const struct opt *o, const char *next)
+{
+	uint64_t unused;
+
+	if (o->kind == OPT_PERIOD)
+		return next && text_duration(next, &unused) == 0 ? NULL : o->choices;
+	return o->kind == OPT_BOOL ? "true" : NULL;
+}
+
 /* One flag, and its value if that stands in the next word. */
 static enum opt_result take_flag(const struct opt_table *t, int argc, char **argv, int *at,
 	void *out, struct opt_sources *sources)
@@ -189,8 +224,8 @@ static enum opt_result take_flag(const struct opt_table *t, int argc, char **arg
 	if (!o)
 		return unknown(t, arg);
 	i = (size_t)(o - t->opts);
-	if (!value && o->kind == OPT_BOOL)
-		value = "true";
+	if (!value)
+		value = alone(o, *at + 1 < argc ? argv[*at + 1] : NULL);
 	if (!value) {
 		if (*at + 1 >= argc)
 			return wrong(t, o);
@@ -233,11 +268,13 @@ enum { HELP_COLUMN = 30 };
 static void print_opt(const struct opt *o)
 {
 	char left[64];
-	bool has_value = o->kind != OPT_BOOL;
+	char value[40] = "";
 	char letter[] = { '-', o->letter, ',', ' ', '\0' };
-	int len = snprintf(left, sizeof left, "  %s--%s%s%s", o->letter ? letter : "", o->name,
-		has_value ? " " : "", has_value ? o->arg : "");
+	int len;
 
+	if (opt_can_have_value(o))
+		snprintf(value, sizeof value, opt_can_stand_alone(o) ? " [%s]" : " %s", o->arg);
+	len = snprintf(left, sizeof left, "  %s--%s%s", o->letter ? letter : "", o->name, value);
 	printf("%s", left);
 	if (len >= HELP_COLUMN)
 		printf("\n%*s", HELP_COLUMN, "");

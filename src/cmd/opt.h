@@ -19,6 +19,9 @@ enum opt_kind {
 	OPT_UINT,	/* uint64_t, min..max */
 	OPT_BOOL,	/* bool; --flag, --flag=true|false|1|0 */
 	OPT_DURATION,	/* uint64_t, milliseconds */
+	OPT_PERIOD,	/* uint64_t, milliseconds, 0 if not given; --flag alone stands for
+			 * `choices`; the next word is its value only if it is a
+			 * duration; min..max */
 	OPT_CHOICE,	/* const char *, one of choices, "a|b|c" */
 	OPT_LIST,	/* struct opt_list; may be given again, or with commas */
 };
@@ -42,7 +45,7 @@ struct opt {
 	const char *arg;	/* "HOST:PORT", how the value is called */
 	const char *fallback;	/* the default as text, or NULL: empty, 0, false */
 	uint64_t min, max;
-	const char *choices;
+	const char *choices;	/* of an OPT_CHOICE; of an OPT_PERIOD: its value alone */
 	bool is_basic;		/* -h shows it, too */
 	const char *help;
 };
@@ -61,6 +64,11 @@ struct opt_sources {
 	const char *from[OPT_MAX];
 	char names[OPT_MAX][64];
 };
+
+/* Whether the flag stands for something without a value, and whether it can
+ * have one. */
+bool opt_can_stand_alone(const struct opt *o);
+bool opt_can_have_value(const struct opt *o);
 
 enum opt_result { OPT_GO_ON, OPT_HELPED, OPT_WRONG };
 
