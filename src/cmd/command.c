@@ -13,6 +13,7 @@ static const struct command commands[] = {
 		&cmd_client_options },
 	{ "http", cmd_client_http, "client for a web service, as: gotunnel http 3000",
 		&cmd_client_options },
+	{ "stats", cmd_stats, "show the traffic of what runs on this machine", &cmd_stats_options },
 	{ "gencert", cmd_gencert, "make a CA and a server certificate for --tls",
 		&cmd_gencert_options },
 	{ "version", cmd_version, "print the version", NULL },

@@ -34,10 +34,12 @@ int cmd_completion(int argc, char **argv);
 int cmd_gencert(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 int cmd_server(int argc, char **argv);
+int cmd_stats(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 extern const struct opt_table cmd_client_options;
 extern const struct opt_table cmd_gencert_options;
 extern const struct opt_table cmd_server_options;
+extern const struct opt_table cmd_stats_options;
 
 #endif

@@ -23,6 +23,15 @@ unsigned term_width(int fd, unsigned fallback)
 	return fallback;
 }
 
+unsigned term_height(int fd, unsigned fallback)
+{
+	struct winsize size;
+
+	if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_row)
+		return size.ws_row;
+	return fallback;
+}
+
 /* The signal that came while asking, to be delivered when echo is back. */
 static volatile sig_atomic_t interrupted;
 

@@ -10,6 +10,8 @@ bool term_is(int fd);
 
 /* Columns of the terminal on fd, or fallback. */
 unsigned term_width(int fd, unsigned fallback);
+/* Rows. */
+unsigned term_height(int fd, unsigned fallback);
 
 /* Shows the question and reads a line without echo into out (terminated, no
  * newline). 0, or -1 at the end of input, an interrupt or without a terminal. */

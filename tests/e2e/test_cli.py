@@ -12,7 +12,7 @@ from kit.origin import echo
 from kit.proc import Proc
 from kit.stream import connect, read_exactly
 
-COMMANDS = ["server", "client", "gencert"]
+COMMANDS = ["server", "client", "gencert", "stats"]
 
 
 def works(port):
@@ -62,6 +62,7 @@ def test_help_of_a_command(rig, command):
     ("client", "server local token token-file tls tls-ca no-reconnect retries remote-port name "
      "plaintext state-dir drain log-level log-format quiet color"),
     ("gencert", "host days out force new-ca"),
+    ("stats", "socket json watch color"),
 ])
 def test_help_names_every_option(rig, command, wanted):
     named = options(rig.run(command, "--help").out.text)
@@ -231,12 +232,13 @@ printf '%s\\n' "${COMPREPLY[@]}"; }
 words gotunnel cl
 words gotunnel client --rem
 words gotunnel server --pub
+words gotunnel stats --watch --j
 """
     done = subprocess.run([need("bash"), "--norc", "-euc", ask], capture_output=True, text=True,
                           timeout=limit(10))
     assert done.returncode == 0, done.stderr
     assert [line.strip() for line in done.stdout.splitlines()] == \
-        ["client", "--remote-port", "--public-host"]
+        ["client", "--remote-port", "--public-host", "--json"]
 
 
 @pytest.mark.parametrize("shell, mark", [("zsh", "#compdef gotunnel"),

@@ -24,7 +24,7 @@ def differ(what, have, want):
         bad.append(f"{what} has --{name}, which the command has not")
 
 
-for command in ("server", "client", "gencert"):
+for command in ("server", "client", "gencert", "stats"):
     text = run(command, "--help")
     listed = set(re.findall(r"^  (?:-\w, )?--([a-z-]+)", text, re.M)) - {"help"}
     if not listed:
