@@ -15,4 +15,4 @@ esac
 # shellcheck disable=SC2086
 exec clang -std=gnu11 -g -O1 -D_GNU_SOURCE -Isrc -Itests -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=undefined -o "$2" "$1" src/core/*.c src/wire/*.c src/mux/*.c \
-	src/http/*.c $oracle
+	src/http/*.c src/admin/request.c src/admin/gate.c $oracle -lm
