@@ -75,10 +75,10 @@ static void stats(void *owner, struct json *j)
 	sum(p, &total);
 	status(owner, j);
 	metrics_json(&total, j);
-	json_object(j, "totals");
+	json_begin_object(j, "totals");
 	metrics_json_traffic(&total.gone, j);
 	json_end(j);
-	json_array(j, "tunnels");
+	json_begin_array(j, "tunnels");
 	if (p->traffic->port)
 		traffic_json(p->traffic, &f, j);
 	json_end(j);

@@ -67,7 +67,7 @@ void metrics_json(const struct metrics *m, struct json *j)
 
 static void json_latency(const struct histogram *h, struct json *j)
 {
-	json_object(j, "latency");
+	json_begin_object(j, "latency");
 	json_uint(j, "count", h ? h->count : 0);
 	json_uint(j, "mean_us", h ? histogram_mean(h) : 0);
 	json_uint(j, "min_us", h && h->count ? h->least : 0);
@@ -82,7 +82,7 @@ static void json_statuses(const struct metrics_http *http, struct json *j)
 {
 	char key[8] = "";
 
-	json_object(j, "status");
+	json_begin_object(j, "status");
 	for (unsigned i = 0; http && i < METRICS_STATUSES; i++) {
 		unsigned status = METRICS_STATUS_MIN + i;
 
@@ -103,7 +103,7 @@ void metrics_json_traffic(const struct metrics_traffic *t, struct json *j)
 #undef X
 	json_latency(t->http ? &t->http->latency : NULL, j);
 	json_statuses(t->http, j);
-	json_object(j, "resets");
+	json_begin_object(j, "resets");
 	for (unsigned i = 0; i < METRICS_CODES; i++)
 		if (t->resets[i])
 			json_uint(j, code_name(i), t->resets[i]);

@@ -91,10 +91,10 @@ static void stats(void *owner, struct json *j)
 	sum(h, &total);
 	status(owner, j);
 	metrics_json(&total, j);
-	json_object(j, "totals");
+	json_begin_object(j, "totals");
 	metrics_json_traffic(&total.gone, j);
 	json_end(j);
-	json_array(j, "tunnels");
+	json_begin_array(j, "tunnels");
 	for (struct list *n = h->exposes.next; n != &h->exposes; n = n->next) {
 		const struct expose *e = list_entry(n, struct expose, node);
 		struct traffic_facts f = facts(h, e);

@@ -60,12 +60,12 @@ static void json_ngrok_counts(struct json *j, const char *key, uint64_t count, u
 		double q;
 	} quantiles[] = { { "p50", 0.5 }, { "p90", 0.9 }, { "p95", 0.95 }, { "p99", 0.99 } };
 
-	json_object(j, key);
+	json_begin_object(j, key);
 	json_uint(j, "count", count);
 	json_uint(j, "gauge", gauge);
-	json_real(j, "rate1", rate_get(r, RATE_1, now_us));
-	json_real(j, "rate5", rate_get(r, RATE_5, now_us));
-	json_real(j, "rate15", rate_get(r, RATE_15, now_us));
+	json_number(j, "rate1", rate_get(r, RATE_1, now_us));
+	json_number(j, "rate5", rate_get(r, RATE_5, now_us));
+	json_number(j, "rate15", rate_get(r, RATE_15, now_us));
 	for (size_t i = 0; i < sizeof quantiles / sizeof quantiles[0]; i++)
 		json_uint(j, quantiles[i].name, h ? histogram_quantile(h, quantiles[i].q) * 1000 : 0);
 	json_end(j);
@@ -78,16 +78,16 @@ void traffic_json_ngrok(const struct traffic *t, const struct traffic_facts *fac
 	char url[ADDR_HOST_MAX + 32], uri[32];
 
 	snprintf(uri, sizeof uri, "/api/tunnels/%u", t->port);
-	json_object(j, NULL);
+	json_begin_object(j, NULL);
 	json_text(j, "name", t->name);
 	json_text(j, "uri", uri);
 	json_text(j, "public_url", traffic_url(t, facts->public_host, url, sizeof url));
 	json_text(j, "proto", t->is_http ? "http" : "tcp");
-	json_object(j, "config");
+	json_begin_object(j, "config");
 	json_text(j, "addr", t->label);
 	json_bool(j, "inspect", false);
 	json_end(j);
-	json_object(j, "metrics");
+	json_begin_object(j, "metrics");
 	json_ngrok_counts(j, "conns", c->connections, c->streams_open, &t->conns, t->durations,
 		now_us);
 	json_ngrok_counts(j, "http", c->http_requests, 0, &t->requests,
@@ -100,7 +100,7 @@ void traffic_json(const struct traffic *t, const struct traffic_facts *facts, st
 {
 	char url[ADDR_HOST_MAX + 32];
 
-	json_object(j, NULL);
+	json_begin_object(j, NULL);
 	json_uint(j, "port", t->port);
 	json_text(j, "name", t->name);
 	json_text(j, "local", t->label);

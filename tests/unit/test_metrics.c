@@ -73,9 +73,9 @@ static void json_names_all(void **state)
 
 	(void)state;
 	fill(&m, 1);
-	json_object(&j, NULL);
+	json_begin_object(&j, NULL);
 	metrics_json(&m, &j);
-	json_object(&j, "totals");
+	json_begin_object(&j, "totals");
 	metrics_json_traffic(&m.gone, &j);
 	json_end(&j);
 	json_end(&j);
@@ -99,7 +99,7 @@ static void json_of_nothing(void **state)
 	struct json j = json_of(&b);
 
 	(void)state;
-	json_object(&j, NULL);
+	json_begin_object(&j, NULL);
 	metrics_json_traffic(&t, &j);
 	json_end(&j);
 	assert_non_null(strstr(text_of(&b), "\"status\":{},\"resets\":{}}"));
