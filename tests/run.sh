@@ -214,10 +214,14 @@ run_lint() {
 
 run_bench() {
 	# shellcheck disable=SC2046
-	install haproxy
+	install haproxy nginx-light wrk curl
 	say bench
-	build_release && /usr/bin/python3 tests/bench/bench.py --bin build/gotunnel ${BENCH_ARGS-} &&
-		count 1 0 || count 0 1
+	build_release || return
+	# shellcheck disable=SC2086
+	for script in bench observe; do
+		/usr/bin/python3 tests/bench/$script.py --bin build/gotunnel ${BENCH_ARGS-} &&
+			count 1 0 || count 0 1
+	done
 }
 
 # shellcheck disable=SC2086

@@ -228,8 +228,10 @@ const char *text_escape(const void *bytes, size_t len, char *out, size_t cap)
 	}
 	while (i < len) {
 		uint32_t rune = 0;
-		size_t n = sequence(p + i, len - i, &rune);
-		bool plain = n && is_plain(rune);
+		/* Nearly all there is is ASCII. */
+		bool ascii = p[i] >= 0x20 && p[i] < 0x7f && p[i] != '\\';
+		size_t n = ascii ? 1 : sequence(p + i, len - i, &rune);
+		bool plain = ascii || (n && is_plain(rune));
 		size_t width = plain ? n : 4;
 
 		/* Room is kept for "..." unless this is the last character. */
@@ -238,7 +240,9 @@ const char *text_escape(const void *bytes, size_t len, char *out, size_t cap)
 			at += cap - at > 3 ? 3 : cap - at - 1;
 			break;
 		}
-		if (plain) {
+		if (ascii) {
+			out[at] = (char)p[i++];
+		} else if (plain) {
 			memcpy(out + at, p + i, n);
 			i += n;
 		} else {

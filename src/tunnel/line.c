@@ -93,19 +93,18 @@ static bool is_wide(const struct line_style *style)
 
 /* "  tunnel=NAME  peer=ADDRESS" behind a line; the values alone where there is
  * little room. */
-static void name(char *out, size_t cap, const struct traffic *traffic, const struct flow_addr *peer,
+static void name(char *out, size_t cap, const struct traffic *traffic, const char *peer,
 	const struct line_style *style)
 {
 	const char *tunnel_key = is_wide(style) ? "  tunnel=" : "  ";
 	const char *peer_key = is_wide(style) ? "  peer=" : "  ";
-	char at[ADDR_TEXT_MAX];
 
 	*out = '\0';
 	if (!peer && !style->names_tunnel)
 		return;
 	snprintf(out, cap, "%s%.150s%s%s", style->names_tunnel ? tunnel_key : "",
 		style->names_tunnel ? traffic->name : "", peer ? peer_key : "",
-		peer ? line_peer(peer, at) : "");
+		peer ? peer : "");
 }
 
 /* Escaped, and cut to the columns there are. */
@@ -156,11 +155,11 @@ const char *line_request(const struct line_request *r, const struct line_style *
 const char *line_connection(const struct line_connection *c, const struct line_style *style,
 	char *out)
 {
-	char peer[ADDR_TEXT_MAX], up[16], down[16], time[32], names[256], text[160];
+	char up[16], down[16], time[32], names[256], text[160];
 	struct pen p = { .out = out };
 
 	begin(&p, strcmp(c->proto, "h2") == 0 ? "H2" : "TCP", c->mark, style);
-	put(&p, line_peer(c->peer, peer), 0);
+	put(&p, c->peer, 0);
 	put(&p, "   ", 0);
 	if (c->is_open) {
 		put(&p, "open", 0);

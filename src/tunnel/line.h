@@ -15,10 +15,12 @@ enum { LINE_TEXT_MAX = 1600 };
 
 enum line_mark { LINE_GOOD, LINE_ODD, LINE_BAD }; /* ✓ ⚠ ✗ */
 
+/* `peer` is the visitor's address as text, see line_peer(). */
+
 /* A request; `status` 0 when it was not answered, and then `end` says why. */
 struct line_request {
 	const struct traffic *traffic;
-	const struct flow_addr *peer;
+	const char *peer;
 	struct span method, target;
 	bool target_cut;
 	unsigned status;
@@ -30,7 +32,7 @@ struct line_request {
 /* A connection that is not HTTP/1. */
 struct line_connection {
 	const struct traffic *traffic;
-	const struct flow_addr *peer;
+	const char *peer;
 	const char *proto;	/* "tcp", "h2" */
 	bool is_open;		/* it goes on: no bytes and duration yet */
 	const char *end;	/* "closed", "reset by visitor", … */

@@ -2,12 +2,14 @@
 
 #include <stdlib.h>
 
+#include "core/addr.h"
 #include "http/exchange.h"
 
 struct tap {
 	struct trace *trace;
 	struct traffic *traffic;
 	struct flow_addr peer;
+	char peer_text[ADDR_TEXT_MAX];	/* "": not asked for yet */
 	struct exchange *exchange;
 	struct trace_young young;
 	uint64_t begun_us;
@@ -45,13 +47,18 @@ static enum line_mark end_mark(enum code code)
 	return LINE_BAD;
 }
 
+static const char *peer(struct tap *t)
+{
+	return *t->peer_text ? t->peer_text : line_peer(&t->peer, t->peer_text);
+}
+
 /* --- requests ------------------------------------------------------------------- */
 
-static struct line_request request_of(const struct tap *t, const struct exchange_info *info)
+static struct line_request request_of(struct tap *t, const struct exchange_info *info)
 {
 	return (struct line_request){
 		.traffic = t->traffic,
-		.peer = &t->peer,
+		.peer = peer(t),
 		.method = info->method,
 		.target = info->target,
 		.target_cut = info->target_cut,
@@ -116,7 +123,7 @@ static void on_old(struct trace_young *y)
 	struct tap *t = list_entry(y, struct tap, young);
 	struct line_connection c = {
 		.traffic = t->traffic,
-		.peer = &t->peer,
+		.peer = peer(t),
 		.proto = proto(t),
 		.is_open = true,
 		.mark = LINE_GOOD,
@@ -137,7 +144,7 @@ static void notice(struct tap *t)
 		trace_watch(t->trace, &t->young, t->begun_us);
 }
 
-struct tap *tap_new(struct trace *trace, struct traffic *traffic, const struct flow_addr *peer)
+struct tap *tap_new(struct trace *trace, struct traffic *traffic, const struct flow_addr *visitor)
 {
 	struct tap *t = trace->is_on ? calloc(1, sizeof *t) : NULL;
 
@@ -150,7 +157,7 @@ struct tap *tap_new(struct trace *trace, struct traffic *traffic, const struct f
 	}
 	t->trace = trace;
 	t->traffic = traffic;
-	t->peer = *peer;
+	t->peer = *visitor;
 	t->begun_us = worker_now(trace->worker);
 	t->young.on_old = on_old;
 	list_init(&t->young.node);
@@ -193,7 +200,7 @@ void tap_close(struct tap *t, enum code code, uint64_t received, uint64_t sent)
 	if (!t->was_http || exchange_kind(t->exchange) != EXCHANGE_HTTP1) {
 		c = (struct line_connection){
 			.traffic = t->traffic,
-			.peer = &t->peer,
+			.peer = peer(t),
 			.proto = proto(t),
 			.end = t->end,
 			.mark = end_mark(code),

@@ -17,7 +17,7 @@
 struct tap;
 
 /* NULL when the trace is off or memory is out. */
-struct tap *tap_new(struct trace *trace, struct traffic *traffic, const struct flow_addr *peer);
+struct tap *tap_new(struct trace *trace, struct traffic *traffic, const struct flow_addr *visitor);
 
 /* Bytes from the visitor towards the service, and back; NULL is legal. */
 void tap_received(struct tap *t, const void *data, size_t len);

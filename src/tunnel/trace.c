@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/addr.h"
 #include "core/summary.h"
 #include "core/text.h"
 #include "net/term.h"
@@ -131,13 +130,17 @@ static struct line_style in_log(const struct trace *t)
 
 static void write_line(struct trace *t, const struct line_request *r)
 {
-	struct line_style style = on_screen(t), plain = in_log(t);
+	struct line_style style;
 	char text[LINE_TEXT_MAX];
 
-	if (t->to_terminal && may_print(t))
+	if (t->to_terminal && may_print(t)) {
+		style = on_screen(t);
 		print(line_request(r, &style, text));
-	if (t->to_log && !t->records)
-		log_event("request", NULL, 0, line_request(r, &plain, text));
+	}
+	if (t->to_log && !t->records) {
+		style = in_log(t);
+		log_event("request", NULL, 0, line_request(r, &style, text));
+	}
 }
 
 void trace_answer(struct trace *t, const struct line_request *r)
@@ -153,7 +156,7 @@ static double ms(uint64_t us)
 
 static void record(struct trace *t, const struct line_request *r)
 {
-	char method[64], target[TARGET_TEXT], peer[ADDR_TEXT_MAX];
+	char method[64], target[TARGET_TEXT];
 	struct log_field fields[12];
 	size_t n = 0;
 
@@ -162,7 +165,7 @@ static void record(struct trace *t, const struct line_request *r)
 	if (t->is_server)
 		fields[n++] = (struct log_field){ .name = "tunnel", .text = r->traffic->name };
 	fields[n++] = (struct log_field){ .name = "port", .number = r->traffic->port };
-	fields[n++] = (struct log_field){ .name = "peer", .text = line_peer(r->peer, peer) };
+	fields[n++] = (struct log_field){ .name = "peer", .text = r->peer };
 	fields[n++] = (struct log_field){ .name = "method", .text = method };
 	fields[n++] = (struct log_field){ .name = "path", .text = target };
 	fields[n++] = (struct log_field){ .name = "status", .number = r->status };
@@ -186,14 +189,13 @@ void trace_request(struct trace *t, const struct line_request *r)
 
 static void record_connection(struct trace *t, const struct line_connection *c)
 {
-	char peer[ADDR_TEXT_MAX];
 	struct log_field fields[8];
 	size_t n = 0;
 
 	if (t->is_server)
 		fields[n++] = (struct log_field){ .name = "tunnel", .text = c->traffic->name };
 	fields[n++] = (struct log_field){ .name = "port", .number = c->traffic->port };
-	fields[n++] = (struct log_field){ .name = "peer", .text = line_peer(c->peer, peer) };
+	fields[n++] = (struct log_field){ .name = "peer", .text = c->peer };
 	fields[n++] = (struct log_field){ .name = "proto", .text = c->proto };
 	fields[n++] = (struct log_field){ .name = "duration_ms", .number = ms(c->duration_us) };
 	fields[n++] = (struct log_field){ .name = "received", .number = (double)c->received };
@@ -204,19 +206,23 @@ static void record_connection(struct trace *t, const struct line_connection *c)
 
 void trace_connection(struct trace *t, const struct line_connection *c)
 {
-	struct line_style screen = on_screen(t), plain = in_log(t);
+	struct line_style style;
 	char text[LINE_TEXT_MAX];
 
 	if (!t->is_on)
 		return;
-	if (t->to_terminal && may_print(t))
-		print(line_connection(c, &screen, text));
+	if (t->to_terminal && may_print(t)) {
+		style = on_screen(t);
+		print(line_connection(c, &style, text));
+	}
 	if (!t->to_log || c->is_open)
 		return;
-	if (t->records)
+	if (t->records) {
 		record_connection(t, c);
-	else
-		log_event("connection", NULL, 0, line_connection(c, &plain, text));
+		return;
+	}
+	style = in_log(t);
+	log_event("connection", NULL, 0, line_connection(c, &style, text));
 }
 
 /* --- the summary ------------------------------------------------------------------------ */

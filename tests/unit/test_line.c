@@ -4,8 +4,7 @@
 #include "tunnel/line.h"
 
 static struct traffic tunnel = { .name = "vm:3000", .port = 10000 };
-static const struct flow_addr visitor = { 4, { 203, 0, 113, 9 }, 51122 };
-static const struct flow_addr visitor6 = { 6, { 0x20, 1, 0xd, 0xb8, [15] = 7 }, 443 };
+static const char visitor[] = "203.0.113.9:51122", visitor6[] = "[2001:db8::7]:443";
 
 static void requests(void **state)
 {
@@ -62,7 +61,7 @@ static void requests(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct line_request r = {
 			.traffic = &tunnel,
-			.peer = &visitor,
+			.peer = visitor,
 			.method = span_of(rows[i].method),
 			.target = span_of(rows[i].target),
 			.status = rows[i].status,
@@ -83,7 +82,7 @@ static void a_cut_target_says_so(void **state)
 	char target[3000], out[LINE_TEXT_MAX];
 	struct line_request r = {
 		.traffic = &tunnel,
-		.peer = &visitor6,
+		.peer = visitor6,
 		.method = span_of("GET"),
 		.target = { (uint8_t *)target, sizeof target },
 		.target_cut = true,
@@ -109,13 +108,13 @@ static void connections(void **state)
 		struct line_style style;
 		const char *line;
 	} rows[] = {
-		{ { &tunnel, &visitor, "tcp", false, "closed", LINE_GOOD, 35000000, 12000, 4000 },
+		{ { &tunnel, visitor, "tcp", false, "closed", LINE_GOOD, 35000000, 12000, 4000 },
 			{ true, false, false, 80 },
 			"│ TCP   │ ✓ 203.0.113.9:51122   closed   ↑ 12 kB ↓ 4.0 kB   35.0s" },
-		{ { &tunnel, &visitor, "h2", false, "reset by service", LINE_BAD, 5000, 0, 1 },
+		{ { &tunnel, visitor, "h2", false, "reset by service", LINE_BAD, 5000, 0, 1 },
 			{ true, false, false, 80 },
 			"│ H2    │ ✗ 203.0.113.9:51122   reset by service   ↑ 0 B ↓ 1 B   5ms" },
-		{ { &tunnel, &visitor6, "tcp", true, NULL, LINE_GOOD, 0, 0, 0 },
+		{ { &tunnel, visitor6, "tcp", true, NULL, LINE_GOOD, 0, 0, 0 },
 			{ true, false, true, 80 },
 			"│ TCP   │ ✓ [2001:db8::7]:443   open  vm:3000" },
 	};
@@ -126,6 +125,23 @@ static void connections(void **state)
 
 		assert_string_equal(line_connection(&rows[i].c, &rows[i].style, out), rows[i].line);
 	}
+}
+
+static void peers(void **state)
+{
+	static const struct {
+		struct flow_addr addr;
+		const char *text;
+	} rows[] = {
+		{ { 4, { 203, 0, 113, 9 }, 51122 }, visitor },
+		{ { 6, { 0x20, 1, 0xd, 0xb8, [15] = 7 }, 443 }, visitor6 },
+		{ { 4, { 0 }, 0 }, "0.0.0.0:0" },
+	};
+	char out[64];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		assert_string_equal(line_peer(&rows[i].addr, out), rows[i].text);
 }
 
 static void marks(void **state)
@@ -150,6 +166,7 @@ int main(void)
 		cmocka_unit_test(requests),
 		cmocka_unit_test(a_cut_target_says_so),
 		cmocka_unit_test(connections),
+		cmocka_unit_test(peers),
 		cmocka_unit_test(marks),
 	};
 
