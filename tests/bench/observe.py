@@ -101,14 +101,14 @@ class Tunnels:
 
     def __init__(self, folder, binary, count):
         self.control, self.admin = free_port(), free_port()
-        first = 40000
+        first = 10000       # below the ports that connections take
         (folder / "token").write_text("bench\n")
         (folder / "token").chmod(0o600)
         self.host = "127.0.0.1"
         self.log = open(folder / "err", "wb")
         self.proc = subprocess.Popen(
             [binary, "server", "--addr", f"127.0.0.1:{self.control}", "--bind-host", "127.0.0.1",
-             "--start-port", str(first), "--end-port", str(first + count + 99), "--token-file",
+             "--start-port", str(first), "--end-port", str(first + count + 999), "--token-file",
              folder / "token", "--state-dir", folder / "s", "--plaintext", "--admin",
              f"127.0.0.1:{self.admin}", "--log-file", folder / "log"],
             stdout=subprocess.DEVNULL, stderr=self.log)
