@@ -103,10 +103,8 @@ static void on_request_event(struct exchange *x, enum http_event event, uint64_t
 			http_skip_body(&x->request);
 		break;
 	case HTTP_END:
-		if (x->incoming && x->incoming->is_connect) {
+		if (x->incoming && x->incoming->is_connect)
 			x->held = x->incoming;
-			x->passed = false;
-		}
 		x->incoming = NULL;
 		break;
 	case HTTP_BAD:

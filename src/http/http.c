@@ -154,7 +154,7 @@ static enum phase body_of(const struct head *head)
 	if (head->coding == HEAD_CODING_OTHER)
 		return response ? TAIL : BAD;
 	if (head->has_length)
-		return head->length ? BODY : END;
+		return BODY;
 	return response ? TAIL : END;
 }
 

@@ -265,6 +265,17 @@ static void heads(void **state)
 		free(second);
 		free(first);
 	}
+	for (size_t extra = 0; extra < 2; extra++) {
+		size_t before = strlen(PUT "0\r\n");
+		char *first = filled(PUT "0\r\nA: ", before + 6000, "\r\nB: ");
+		char *second = filled(first, before + 12000, "\r\nC: ");
+		char *all = filled(second, before + HTTP_HEAD_MAX + extra, "\r\n\r\n");
+
+		expect(all, extra ? "u0 |" : "a200 c200 |");
+		free(all);
+		free(second);
+		free(first);
+	}
 	for (int n = HTTP_FIELDS_MAX; n < HTTP_FIELDS_MAX + 2; n++) {
 		static char text[HTTP_HEAD_MAX];
 
@@ -403,6 +414,13 @@ static void times_and_bytes(void **state)
 	pass_text(&t, '>', UPGRADE, 3);
 	stop(&t, 4);
 	assert_string_equal(t.full, "x0 PGET /ws cut 0 version 11 at 2 0 4 bytes 71 0\n");
+
+	start(&t);
+	pass_text(&t, '>', "P", 2);
+	pass_text(&t, '>', "R", 3);
+	pass_text(&t, '>', "OPFIND / HTTP/1.1\r\n", 4);
+	stop(&t, 5);
+	assert_string_equal(t.full, "x0 PROPFIND / cut 0 version 11 at 2 0 5 bytes 21 0\n");
 
 	start(&t);
 	pass_text(&t, '>', UPGRADE, 1);
