@@ -31,15 +31,11 @@ int place_folder(unsigned n, char *out, size_t cap)
 	char path[4096];
 	int len = -1;
 
-	if (!runtime)
-		n++;
-	if (n > 0 && geteuid() != 0)
-		n++;
-	if (n == 0)
+	if (runtime && n-- == 0)
 		len = snprintf(path, sizeof path, "%s/gotunnel", runtime);
-	else if (n == 1)
+	else if (n == 0 && geteuid() == 0)
 		len = snprintf(path, sizeof path, "/run/gotunnel");
-	else if (n == 2)
+	else if (n == 0)
 		len = snprintf(path, sizeof path, "/tmp/gotunnel-%u", (unsigned)geteuid());
 	if (len < 0 || (size_t)len >= sizeof path || (size_t)len >= cap)
 		return -1;

@@ -11,7 +11,7 @@
  *	/run/gotunnel			for root
  *	/tmp/gotunnel-UID		else
  */
-enum { PLACE_FOLDERS = 3, PLACE_PATH_MAX = 108 };
+enum { PLACE_FOLDERS = 2, PLACE_PATH_MAX = 108 };
 
 /* The n-th folder where this user's sockets can be, from 0; the first is the
  * one to make them in. 0, or -1 when there is no n-th or its path is too

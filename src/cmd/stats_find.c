@@ -43,7 +43,7 @@ static void look_into(struct stats_find *out, const char *folder)
 		snprintf(out->denied, sizeof out->denied, "%s", why);
 	if (fd < 0)
 		return;
-	count = scandirat(fd, ".", &names, is_socket_name, alphasort);
+	count = scandir(folder, &names, is_socket_name, alphasort);
 	for (int i = 0; i < count; i++) {
 		int len = snprintf(path, sizeof path, "%s/%s", folder, names[i]->d_name);
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "admin/place.h"
 #include "core/log.h"
 #include "net/sys.h"
 #include "net/timer.h"
@@ -754,13 +755,16 @@ static void the_folder(void **state)
 	char out[128], saved[80], wanted[128];
 
 	(void)state;
-	assert_int_equal(admin_folder(out, sizeof out), 0);
-	assert_string_equal(out, folder);
-	assert_int_equal(admin_folder(out, 10), -1);
-	snprintf(saved, sizeof saved, "%s", getenv("XDG_RUNTIME_DIR"));
 	snprintf(wanted, sizeof wanted, "/tmp/gotunnel-%u", (unsigned)geteuid());
 	if (geteuid() == 0)
 		strcpy(wanted, "/run/gotunnel");
+	assert_int_equal(admin_folder(out, sizeof out), 0);
+	assert_string_equal(out, folder);
+	assert_int_equal(admin_folder(out, 10), -1);
+	assert_int_equal(place_folder(1, out, sizeof out), 0);
+	assert_string_equal(out, wanted);
+	assert_int_equal(place_folder(2, out, sizeof out), -1);
+	snprintf(saved, sizeof saved, "%s", getenv("XDG_RUNTIME_DIR"));
 	for (int i = 0; i < 3; i++) {
 		static const char *const unfit[] = { NULL, "relative", "/nowhere" };
 
@@ -770,6 +774,7 @@ static void the_folder(void **state)
 			unsetenv("XDG_RUNTIME_DIR");
 		assert_int_equal(admin_folder(out, sizeof out), 0);
 		assert_string_equal(out, wanted);
+		assert_int_equal(place_folder(1, out, sizeof out), -1);
 	}
 	setenv("XDG_RUNTIME_DIR", saved, 1);
 }
