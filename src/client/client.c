@@ -268,6 +268,12 @@ static void ask(struct client *c, uint16_t port)
 	binding_ask(&c->link->session, &request);
 }
 
+/* The server has this very port no longer; another one may do. */
+static bool is_port_gone(const struct bind_err *err)
+{
+	return err->code == CODE_PORT_TAKEN || err->code == CODE_PORT_RANGE;
+}
+
 static void on_bind_err(struct link *l, const struct bind_err *err)
 {
 	struct client *c = l->owner;
@@ -275,8 +281,9 @@ static void on_bind_err(struct link *l, const struct bind_err *err)
 
 	if (err->id != BIND_ID || (c->state != JOINING && c->state != UP))
 		return;
-	if (c->state == JOINING && ours && err->code == CODE_PORT_TAKEN) {
-		log_warn(NULL, "port %u, which this tunnel had, is in use; taking another", c->asked);
+	if (c->state == JOINING && ours && is_port_gone(err)) {
+		log_warn(NULL, "port %u, which this tunnel had, is %s; taking another", c->asked,
+			err->code == CODE_PORT_TAKEN ? "in use" : "outside the server's range");
 		ask(c, 0);
 		return;
 	}

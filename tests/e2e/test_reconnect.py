@@ -83,6 +83,33 @@ def test_port_that_was_taken_meanwhile(rig, target):
         works(client.port)
 
 
+def test_range_that_moved_meanwhile(rig, target):
+    """An automatic port that the server offers no longer is replaced, too."""
+    client = rig.tunnel(target)
+    server, port = client.server, client.port
+    server.kill()
+    moved = rig.server(port=server.control)
+    assert not moved.first <= port <= moved.last
+    since = len(client.out.text)
+    client.forwarding(20, since)
+    assert client.port == moved.first
+    assert f"port {port}, which this tunnel had, is outside the server's range; taking another" \
+        in client.err.text
+    client.wait_err("Connected successfully, away .*, new address")
+    works(client.port)
+
+
+def test_asked_for_port_outside_a_moved_range_is_waited_for(rig, target):
+    server = rig.server()
+    port = server.first + 4
+    client = rig.client(server, target, remote_port=port)
+    server.kill()
+    moved = rig.server(port=server.control)
+    client.wait_err(rf"Connection attempt \d+/10 failed: port {port} is outside the server's range "
+                    rf"{moved.first}-{moved.last}", 20)
+    assert client.alive
+
+
 def test_asked_for_port_that_was_taken_is_waited_for(rig, target):
     """With --remote-port no other one will do; after a first success it is retried."""
     server = rig.server()
