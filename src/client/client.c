@@ -271,7 +271,8 @@ static void ask(struct client *c, uint16_t port)
 /* The server has this very port no longer; another one may do. */
 static bool is_port_gone(const struct bind_err *err)
 {
-	return err->code == CODE_PORT_TAKEN || err->code == CODE_PORT_RANGE;
+	return err->code == CODE_PORT_TAKEN || err->code == CODE_PORT_RANGE ||
+		err->code == CODE_FORBIDDEN;
 }
 
 static void on_bind_err(struct link *l, const struct bind_err *err)
@@ -283,7 +284,8 @@ static void on_bind_err(struct link *l, const struct bind_err *err)
 		return;
 	if (c->state == JOINING && ours && is_port_gone(err)) {
 		log_warn(NULL, "port %u, which this tunnel had, is %s; taking another", c->asked,
-			err->code == CODE_PORT_TAKEN ? "in use" : "outside the server's range");
+			err->code == CODE_PORT_TAKEN ? "in use" :
+			err->code == CODE_PORT_RANGE ? "outside the server's range" : "refused");
 		ask(c, 0);
 		return;
 	}

@@ -126,6 +126,20 @@ static bool may_ask(struct agent *a)
 	return true;
 }
 
+static void log_no_port(const struct agent *a, const struct bind_err *err)
+{
+	char hint[256];
+
+	if (err->code == CODE_FORBIDDEN)
+		log_warn(NULL, "%s: no port for %s: %.*s; %s", a->who, a->name, (int)err->text.len,
+			(const char *)err->text.at, hub_setcap(hint, sizeof hint));
+	else if (err->code == CODE_INTERNAL)
+		log_warn(NULL, "%s: no port for %s: %.*s", a->who, a->name, (int)err->text.len,
+			(const char *)err->text.at);
+	else
+		log_warn(NULL, "%s: no port for %s: %s", a->who, a->name, code_text(err->code));
+}
+
 static void on_bind(struct link *l, const struct bind_request *request)
 {
 	struct agent *a = agent_of(l);
@@ -155,7 +169,7 @@ static void on_bind(struct link *l, const struct bind_request *request)
 		return;
 	}
 	if (hub_may_log(a->hub, &a->hub->tunnel_log))
-		log_warn(NULL, "%s: no port for %s: %s", a->who, a->name, code_text(err.code));
+		log_no_port(a, &err);
 	binding_refuse(&l->session, &err);
 }
 
@@ -226,7 +240,8 @@ static void log_end(struct agent *a, const struct session_end *end)
 		log_info(NULL, "%s (%s) left", a->who, a->name);
 		break;
 	case SESSION_LOST:
-		if (end->code == CODE_SHUTTING_DOWN)
+		/* Without a tunnel, as when its port was refused, nothing is lost. */
+		if (end->code == CODE_SHUTTING_DOWN || list_is_empty(&a->exposes))
 			log_info(NULL, "%s (%s) left", a->who, a->name);
 		else
 			log_warn(NULL, "%s (%s) lost: %s", a->who, a->name, text);

@@ -121,6 +121,26 @@ static void replace(struct agent *a, const struct portpool_identity *who, uint16
 	}
 }
 
+/* 0, or the code of the BIND_ERR. The first failure that is not another
+ * program's doing is kept, to be told. */
+static enum code try_port(struct expose *e, uint16_t port)
+{
+	int err = listen_on(e, port);
+
+	if (!err) {
+		e->port = port;
+		return CODE_OK;
+	}
+	log_debug(e->agent->who, "port %u skipped: %s", port, strerror(-err));
+	if (err == -EADDRINUSE)
+		return CODE_PORT_TAKEN;
+	if (!e->listen_err) {
+		e->listen_err = err;
+		e->port = port;
+	}
+	return e->listen_err == -EACCES ? CODE_FORBIDDEN : CODE_INTERNAL;
+}
+
 /* 0, or the code of the BIND_ERR. */
 static enum code open_wanted(struct expose *e, uint16_t port, uint32_t *retry_ms)
 {
@@ -134,25 +154,24 @@ static enum code open_wanted(struct expose *e, uint16_t port, uint32_t *retry_ms
 		*retry_ms = kept == UINT64_MAX ? 0 : (uint32_t)(kept / 1000 + 1);
 		return CODE_PORT_TAKEN;
 	}
-	if (listen_on(e, port) < 0)
-		return CODE_PORT_TAKEN;
-	e->port = port;
-	return CODE_OK;
+	return try_port(e, port);
 }
 
 static enum code open_any(struct expose *e)
 {
 	struct hub *h = e->hub;
+	enum code why = CODE_PORTS_USED_UP, code;
 	uint32_t cursor = 0;
 	uint16_t port;
 
 	while ((port = portpool_next(&h->ports, &e->identity, worker_now(&h->worker), &cursor))) {
-		if (listen_on(e, port) < 0)
-			continue; /* Another program has it. */
-		e->port = port;
-		return CODE_OK;
+		code = try_port(e, port);
+		if (!code)
+			return CODE_OK;
+		if (code != CODE_PORT_TAKEN)
+			why = code;
 	}
-	return CODE_PORTS_USED_UP;
+	return why;
 }
 
 static struct expose *refuse(struct expose *e, struct bind_err *err, enum code code, char text[64])
@@ -163,6 +182,8 @@ static struct expose *refuse(struct expose *e, struct bind_err *err, enum code c
 	snprintf(text, 64, "%s", code_text(code));
 	if (code == CODE_PORT_RANGE || code == CODE_PORTS_USED_UP)
 		snprintf(text, 64, "%u-%u", ports->start, ports->end);
+	if (code == CODE_FORBIDDEN || code == CODE_INTERNAL)
+		snprintf(text, 64, "cannot listen on :%u: %s", e->port, strerror(-e->listen_err));
 	err->code = (uint16_t)code;
 	err->text = span_of(text);
 	traffic_unref(e->traffic);

@@ -14,6 +14,7 @@ struct expose {
 	struct agent *agent;
 	uint32_t bind_id;
 	uint16_t port;
+	int listen_err;		/* -errno of a port that cannot be listened on, or 0 */
 	uint8_t scope;
 	struct listener listener;
 	unsigned unanswered;	/* OPENs the client has not reacted to */

@@ -1,5 +1,9 @@
 #include "server/hub.h"
 
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "server/expose.h"
 #include "server/server_pages.h"
 
@@ -16,8 +20,8 @@ void hub_conn_opened(struct hub *h)
 	h->is_full = true;
 	update_exposes(h);
 	if (hub_may_log(h, &h->full_log))
-		log_warn(NULL, "%u public connections are open, the most allowed; further ones wait",
-			h->conns);
+		log_warn(NULL, "%u public connection%s open, the most allowed; further ones wait",
+			h->conns, h->conns == 1 ? " is" : "s are");
 }
 
 void hub_conn_closed(struct hub *h)
@@ -27,6 +31,17 @@ void hub_conn_closed(struct hub *h)
 		return;
 	h->is_full = false;
 	update_exposes(h);
+}
+
+const char *hub_setcap(char *out, size_t cap)
+{
+	char exe[200];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe);
+
+	if (n < 0 || (size_t)n == sizeof exe)
+		n = snprintf(exe, sizeof exe, "gotunnel");
+	snprintf(out, cap, "setcap cap_net_bind_service=+ep %.*s", (int)n, exe);
+	return out;
 }
 
 bool hub_may_log(struct hub *h, struct log_limit *limit)

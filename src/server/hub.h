@@ -53,6 +53,9 @@ void hub_close(struct hub *h);
 /* Something ended that the shutdown may wait for: closes when nothing is left. */
 void hub_settle(struct hub *h);
 
+/* The command that lets this executable listen on ports below 1024. Returns out. */
+const char *hub_setcap(char *out, size_t cap);
+
 /* A line of a kind that strangers can cause. */
 bool hub_may_log(struct hub *h, struct log_limit *limit);
 

@@ -97,15 +97,12 @@ static void on_control(struct listener *l, int fd, const struct sockaddr_storage
 static int listen_failed(const struct hub *h, int err)
 {
 	const struct server_config *c = h->config;
-	char where[ADDR_HOST_MAX + 16], hint[256], exe[128] = "gotunnel";
+	char where[ADDR_HOST_MAX + 16], hint[256];
 
 	addr_join(c->addr_host ? c->addr_host : "", c->addr_port, where, sizeof where);
-	if (err == -EACCES) {
-		if (readlink("/proc/self/exe", exe, sizeof exe - 1) < 0)
-			strcpy(exe, "gotunnel");
-		snprintf(hint, sizeof hint, "setcap cap_net_bind_service=+ep %s", exe);
-		return log_fatal("server", 1, hint, "cannot listen on %s: %s", where, strerror(-err));
-	}
+	if (err == -EACCES)
+		return log_fatal("server", 1, hub_setcap(hint, sizeof hint), "cannot listen on %s: %s",
+			where, strerror(-err));
 	if (err == -EADDRINUSE)
 		snprintf(hint, sizeof hint, "ss -ltnp 'sport = :%u' shows who; or --addr :%u",
 			c->addr_port, c->addr_port + 1);

@@ -1,4 +1,5 @@
 """The last words of a command: exit code, text and hint, word by word."""
+import contextlib
 import json
 import os
 import pwd
@@ -9,7 +10,7 @@ import socket
 import pytest
 
 from kit import BIN, missing, ports, until
-from kit.gotunnel import other_address
+from kit.gotunnel import Server, other_address
 from kit.origin import BlackHole, Origin, echo
 from kit.proc import Proc
 
@@ -213,19 +214,59 @@ def test_permission_denied(rig):
                f"setcap cap_net_bind_service=+ep {path}", "server")
 
 
-def as_nobody(rig):
+@contextlib.contextmanager
+def of_nobody(rig):
+    """start(argv) runs the executable as nobody; its path there is start.path."""
     nobody = pwd.getpwnam("nobody")
     folder = f"/tmp/gotunnel-nobody-{os.getpid()}"
-    os.mkdir(folder, 0o755)
+    os.mkdir(folder, 0o777)
+    os.chmod(folder, 0o777)
+
+    def start(*argv, kind=Proc):
+        return rig.add(kind([start.path, *argv, "--state-dir", folder], env=rig.env(), cwd=folder,
+                            user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[]))
     try:
-        path = shutil.copy(BIN, folder)
-        one = rig.add(Proc([path, "server", "--addr", ":443", "--state-dir", folder],
-                           env=rig.env(), cwd=folder, user=nobody.pw_uid, group=nobody.pw_gid,
-                           extra_groups=[]))
-        one.code = one.wait_exit()
-        return one, path
+        start.path = shutil.copy(BIN, folder)
+        yield start
     finally:
         shutil.rmtree(folder)
+
+
+def as_nobody(rig):
+    with of_nobody(rig) as start:
+        one = start("server", "--addr", ":443")
+        one.code = one.wait_exit()
+        return one, start.path
+
+
+@pytest.mark.parametrize("given", [{}, {"remote_port": 443}])
+def test_public_port_that_the_server_may_not_have(rig, given):
+    """It is neither used up nor in use; the client hears so, the operator what to do."""
+    if os.geteuid() != 0:
+        missing("root, to be somebody else")
+    with open("/proc/sys/net/ipv4/ip_unprivileged_port_start") as f:
+        if int(f.read()) <= 443:
+            missing("a port that an ordinary user may not listen on")
+    with of_nobody(rig) as start:
+        control = ports.one()
+        server = start("server", "--addr", f"127.0.0.1:{control}", "--start-port", "443",
+                       "--end-port", "443", kind=Server).ready()
+        one = client(rig, ("127.0.0.1", control), token="dev-token", **given)
+        assert one.code == 7
+        last_words(one, "127.0.0.1 refuses the tunnel: cannot listen on :443: Permission denied",
+                   "the server's log says more")
+        server.wait_err(rf"WARN +\S+: no port for \S+: cannot listen on :443: Permission denied; "
+                        rf"setcap cap_net_bind_service=\+ep {start.path}$")
+        server.stop()
+
+
+def test_refused_port_is_warned_about_once(rig):
+    """What comes after it is the end of a client without a tunnel: nothing is lost."""
+    server = rig.server()
+    client(rig, server, remote_port=443)
+    server.wait_err(r"INFO +127\.0\.0\.1:\d+ \(\S+\) left$")
+    assert len(re.findall("WARN", server.err.text)) == 1
+    assert "lost" not in server.err.text
 
 
 @pytest.mark.parametrize("argv, words", [
