@@ -8,11 +8,18 @@
 #include "core/log.h"
 #include "net/file.h"
 
+/* A token that is lost with the process would lock every client out. */
+static void warn_none(const char *path, const char *why)
+{
+	log_warn(NULL, "no token: %s cannot be written (%s); only dev-token is accepted, from this "
+		"machine; try: --state-dir DIR or --token-file FILE", path, why);
+}
+
 static void make(struct credentials *c, const struct server_config *config)
 {
 	unsigned char random[15];
 	char made[SECRET_MADE], line[SECRET_MADE + 1];
-	int err = config->state_dir ? file_make_folder(config->state_dir) : -2;
+	int err = file_make_folder(config->state_dir);
 
 	proof_random(random, sizeof random);
 	secret_make(random, made);
@@ -21,8 +28,7 @@ static void make(struct credentials *c, const struct server_config *config)
 	if (!err)
 		err = file_replace(c->path, line, strlen(line), 0600);
 	if (err) {
-		log_warn(NULL, "no token: %s cannot be written (%s); only dev-token is accepted, "
-			"from this machine", c->path, strerror(-err));
+		warn_none(c->path, strerror(-err));
 		c->token[0] = c->path[0] = '\0';
 	} else {
 		log_info(NULL, "made a token, kept in %s", c->path);
@@ -31,6 +37,12 @@ static void make(struct credentials *c, const struct server_config *config)
 	proof_wipe(random, sizeof random);
 	proof_wipe(made, sizeof made);
 	proof_wipe(line, sizeof line);
+}
+
+/* Only this machine can come. */
+static bool is_private(const struct server_config *config)
+{
+	return config->addr_host && addr_is_loopback_host(config->addr_host);
 }
 
 int credentials_load(struct credentials *c, const struct server_config *config)
@@ -50,8 +62,11 @@ int credentials_load(struct credentials *c, const struct server_config *config)
 		snprintf(c->token, sizeof c->token, "%s", config->token);
 		return 0;
 	}
-	if (!config->state_dir)
+	if (!config->state_dir) {
+		if (!is_private(config))
+			warn_none("its file", "HOME is not set");
 		return 0;
+	}
 	snprintf(c->path, sizeof c->path, "%s/token", config->state_dir);
 	result = file_read_secret(c->path, c->token, sizeof c->token, err, sizeof err);
 	if (result == 0 && secret_is_token(c->token))
@@ -62,8 +77,8 @@ int credentials_load(struct credentials *c, const struct server_config *config)
 			"%s: holds no token", c->path);
 	if (result == -1)
 		return log_fatal("server", 3, NULL, "%s", err);
-	if (config->addr_host && addr_is_loopback_host(config->addr_host))
-		c->path[0] = '\0'; /* Only this machine can come. */
+	if (is_private(config))
+		c->path[0] = '\0';
 	else
 		make(c, config);
 	return 0;

@@ -17,7 +17,7 @@ struct server_config {
 	bool plaintext;		/* also accept plaintext */
 	const char *token;	/* set by hand (wiped by the caller after), or NULL */
 	const char *token_source; /* "--token", the file's path, "GOTUNNEL_TOKEN"; or NULL */
-	const char *state_dir;	/* resolved, never NULL */
+	const char *state_dir;	/* resolved; NULL when no place could be found */
 	uint64_t hold_ms;
 	unsigned workers;
 	unsigned max_conns;	/* 0: from the descriptor limit */

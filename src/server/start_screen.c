@@ -12,6 +12,19 @@ static void row(const char *name, const char *value)
 	printf("%-22s %s\n", name, value);
 }
 
+static bool is_any_address(const char *own)
+{
+	return !own || strcmp(own, "0.0.0.0") == 0 || strcmp(own, "::") == 0;
+}
+
+/* Whether programs of this machine come from a loopback address. */
+static bool has_loopback(const struct hub *h)
+{
+	const char *own = h->config->addr_host;
+
+	return is_any_address(own) || addr_is_loopback_host(own);
+}
+
 static void print_token(const struct hub *h)
 {
 	const struct credentials *c = &h->credentials;
@@ -23,8 +36,10 @@ static void print_token(const struct hub *h)
 		snprintf(text, sizeof text, "kept in %s", c->path);
 	else if (c->token[0])
 		snprintf(text, sizeof text, "from %s", h->config->token_source);
-	else
+	else if (has_loopback(h))
 		snprintf(text, sizeof text, "none; dev-token is accepted from this machine");
+	else
+		snprintf(text, sizeof text, "none; nobody can log in");
 	row("Token", text);
 }
 
@@ -33,11 +48,13 @@ static void client_host(const struct hub *h, char *out, size_t cap)
 {
 	const char *own = h->config->addr_host;
 
-	if (h->config->public_host)
+	if (!h->credentials.token[0])
+		snprintf(out, cap, "localhost"); /* Nobody else can log in. */
+	else if (h->config->public_host)
 		snprintf(out, cap, "%s", h->config->public_host);
 	else if (own && addr_is_loopback_host(own))
 		snprintf(out, cap, "localhost");
-	else if (own && strcmp(own, "0.0.0.0") != 0 && strcmp(own, "::") != 0)
+	else if (!is_any_address(own))
 		snprintf(out, cap, "%s", own);
 	else if (route_source(out, cap) < 0)
 		snprintf(out, cap, "SERVER-NAME");
@@ -49,7 +66,8 @@ static void print_command(const struct hub *h, bool show_token)
 
 	client_host(h, host, sizeof host);
 	addr_join(host, listener_port(&h->control), server, sizeof server);
-	printf("\nOn the machine with your service:\n\n");
+	printf("\nOn %s:\n\n", h->credentials.token[0] ? "the machine with your service" :
+		"this machine, beside your service");
 	if (show_token)
 		printf("GOTUNNEL_TOKEN=%s ", h->credentials.token);
 	printf("gotunnel client --server %s%s --local localhost:3000\n\n", server,
@@ -58,26 +76,32 @@ static void print_command(const struct hub *h, bool show_token)
 
 void start_screen_print(const struct hub *h)
 {
+	static const char *const modes[2][2] = { /* --tls, --plaintext */
+		{ "enabled ✓ (both ends proved by the token)",
+			"offered, plaintext accepted too (--plaintext)" },
+		{ "enabled ✓ (certificate)",
+			"offered (certificate), plaintext accepted too (--plaintext)" },
+	};
 	const struct server_config *config = h->config;
 	uint16_t port = listener_port(&h->control);
 	char text[ADDR_HOST_MAX + 64];
 	bool local = config->addr_host && addr_is_loopback_host(config->addr_host);
 
+	addr_join(config->addr_host ? config->addr_host : "::", port, text, sizeof text);
 	if (config->quiet) {
+		puts(text);
 		fflush(stdout);
 		return;
 	}
-	row("Control Port", addr_join(config->addr_host ? config->addr_host : "::", port, text,
-		sizeof text));
+	row("Control Port", text);
 	snprintf(text, sizeof text, "%u-%u%s%s", config->start_port, config->end_port,
 		config->bind_host ? " on " : "", config->bind_host ? config->bind_host : "");
 	row("Public Ports", text);
-	row("TLS Encryption", config->tls ? "enabled ✓ (certificate)" : config->plaintext ?
-		"offered, plaintext accepted too (--plaintext)" :
-		"enabled ✓ (both ends proved by the token)");
+	row("TLS Encryption", modes[config->tls][config->plaintext]);
 	print_token(h);
-	print_command(h, h->credentials.is_new && isatty(STDOUT_FILENO));
-	if (!local)
+	if (h->credentials.token[0] || has_loopback(h))
+		print_command(h, h->credentials.is_new && isatty(STDOUT_FILENO));
+	if (!local && h->credentials.token[0])
 		printf("Firewall: %u/tcp and %u-%u/tcp must be open.\n", port, config->start_port,
 			config->end_port);
 	fflush(stdout);

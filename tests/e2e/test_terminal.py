@@ -3,7 +3,8 @@ import re
 
 import pytest
 
-from kit import until
+from kit import missing, until
+from kit.gotunnel import other_address
 from kit.origin import echo
 from kit.stream import connect, read_exactly
 
@@ -127,6 +128,44 @@ def test_start_screen_of_the_server(rig):
             in text)
     until(lambda: re.search(r"^│ INFO  │ Ready for connections$", server.out.text, re.M), 5,
           "the line for people")
+
+
+@pytest.mark.parametrize("given, words", [
+    ({}, "enabled ✓ (certificate)"),
+    ({"plaintext": True}, "offered (certificate), plaintext accepted too (--plaintext)"),
+])
+def test_start_screen_says_all_that_is_accepted(rig, given, words):
+    assert rig.run("gencert", "--host", "localhost").code == 0
+    assert row(rig.server(tls=True, **given), "TLS Encryption") == words
+
+
+@pytest.mark.parametrize("addr", ["", "0.0.0.0"])
+def test_start_screen_without_a_token_prints_what_works(rig, target, addr):
+    """STATE cannot be written: from elsewhere nobody can log in, from here all can."""
+    (rig.folder / "file").write_text("")
+    server = rig.server(addr=addr, token_file=None, state="file/state")
+    server.wait_err(r"WARN +no token: \S+/file/state/token cannot be written \(Not a directory\); .*; "
+                    r"try: --state-dir DIR or --token-file FILE$")
+    text = server.out.text
+    assert "On this machine, beside your service:" in text and "Firewall" not in text
+    assert f"\ngotunnel client --server localhost:{server.control} --local localhost:3000\n" in text
+    works(rig.client(("localhost", server.control), target).port)
+
+
+def test_start_screen_of_a_server_that_nobody_can_log_in_to(rig):
+    address = other_address() or missing("an address that is not loopback")
+    (rig.folder / "file").write_text("")
+    server = rig.server(addr=address, token_file=None, state="file/state")
+    assert row(server, "Token") == "none; nobody can log in"
+    assert "gotunnel client" not in server.out.text and "Firewall" not in server.out.text
+
+
+@pytest.mark.parametrize("addr", ["127.0.0.1", ""])
+def test_quiet_server_prints_the_bare_address(rig, addr):
+    server = rig.server(addr=addr, quiet=True, wait=False)
+    server.wait_out("\n")
+    assert server.out.text == f"{addr or '[::]'}:{server.control}\n"
+    assert not server.err.text
 
 
 def test_server_logs_each_login(rig, target):
