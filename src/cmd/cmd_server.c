@@ -21,6 +21,8 @@ struct options {
 	bool no_request_log;
 };
 
+enum { PUBLIC_HOST_MAX = 253 };
+
 #define AT(member) offsetof(struct options, member)
 
 static const struct opt options[] = {
@@ -72,12 +74,19 @@ static int usage(const char *hint, const char *what, const char *why)
 	return log_fatal("server", 2, hint, "%s: %s", what, why);
 }
 
-static int read_addresses(const struct options *o, struct addr *addr, struct server_config *config)
+/* Where a bad value was set: "--addr", or the variable. */
+static const char *source(const struct opt_sources *sources, const char *name)
+{
+	return opt_source(&cmd_server_options, sources, name);
+}
+
+static int read_addresses(const struct options *o, const struct opt_sources *sources,
+	struct addr *addr, struct server_config *config)
 {
 	const char *why;
 
 	if (addr_parse(o->addr, addr, &why) < 0)
-		return usage("try: --addr :9000", "--addr", why);
+		return usage("try: --addr :9000", source(sources, "addr"), why);
 	/* A bare number is a port of every address here, not of localhost. */
 	if (strspn(o->addr, "0123456789") == strlen(o->addr))
 		addr->host[0] = '\0';
@@ -88,16 +97,57 @@ static int read_addresses(const struct options *o, struct addr *addr, struct ser
 		o->start_port + 100 > 65535 ? 65535 : o->start_port + 100);
 	if (config->end_port < config->start_port)
 		return usage("--end-port is the last public port, --start-port the first",
-			"--end-port", "it lies before --start-port");
+			source(sources, "end-port"), "it lies before --start-port");
 	return 0;
 }
 
-static int run(const struct options *o, struct token *token)
+/* What visitors type: a host name or an address, which is printed and sent. */
+static int read_public_host(const struct options *o, const struct opt_sources *sources,
+	struct addr *host, struct server_config *config)
+{
+	const char *why = "a name or an address, without a port";
+
+	if (!o->public_host)
+		return 0;
+	if (addr_parse(o->public_host, host, &why) < 0 || host->has_port || !host->host[0] ||
+		strlen(host->host) > PUBLIC_HOST_MAX)
+		return usage("try: --public-host tunnel.example.com", source(sources, "public-host"),
+			why);
+	config->public_host = host->host;
+	return 0;
+}
+
+static int read_bind_host(const struct options *o, const struct opt_sources *sources,
+	struct server_config *config)
+{
+	struct sockaddr_storage unused;
+
+	if (!o->bind_host)
+		return 0;
+	config->bind_host = strcmp(o->bind_host, "localhost") == 0 ? "127.0.0.1" : o->bind_host;
+	if (addr_numeric(config->bind_host, 0, &unused) == 0)
+		return 0;
+	return usage("try: --bind-host 127.0.0.1", source(sources, "bind-host"),
+		"not a numeric address");
+}
+
+/* A flag that does nothing is a mistake; a variable may be meant for others. */
+static int check_tls(const struct options *o, const struct opt_sources *sources)
+{
+	static const char *const names[] = { "tls-cert", "tls-key" };
+
+	for (size_t i = 0; !o->tls && i < sizeof names / sizeof names[0]; i++) {
+		const char *from = source(sources, names[i]);
+
+		if (from && *from == '-')
+			return usage("add --tls", from, "it is of use only with --tls");
+	}
+	return 0;
+}
+
+static int run(const struct options *o, const struct opt_sources *sources, struct token *token)
 {
 	struct server_config config = {
-		.bind_host = o->bind_host && strcmp(o->bind_host, "localhost") == 0 ? "127.0.0.1" :
-			o->bind_host,
-		.public_host = o->public_host,
 		.tls = o->tls,
 		.tls_cert = o->tls_cert,
 		.tls_key = o->tls_key,
@@ -111,18 +161,19 @@ static int run(const struct options *o, struct token *token)
 		.request_log = !o->no_request_log,
 		.program_version = GOTUNNEL_VERSION,
 	};
-	struct sockaddr_storage unused;
-	struct addr addr, admin;
-	int err = read_addresses(o, &addr, &config);
+	struct addr addr, host, admin;
+	int err = read_addresses(o, sources, &addr, &config);
 
 	if (!err)
 		err = common_admin(o->admin, "server", &admin, &config.admin_socket,
 			&config.admin_host, &config.admin_port);
-	if (err)
-		return err;
-	if (config.bind_host && addr_numeric(config.bind_host, 0, &unused) < 0)
-		return usage("try: --bind-host 127.0.0.1", "--bind-host", "not a numeric address");
-	return server_run(&config);
+	if (!err)
+		err = read_public_host(o, sources, &host, &config);
+	if (!err)
+		err = read_bind_host(o, sources, &config);
+	if (!err)
+		err = check_tls(o, sources);
+	return err ? err : server_run(&config);
 }
 
 int cmd_server(int argc, char **argv)
@@ -140,7 +191,7 @@ int cmd_server(int argc, char **argv)
 		err = token_load(&token, &cmd_server_options, &sources, o.token, o.token_file, argc,
 			argv);
 	if (!err)
-		err = run(&o, &token);
+		err = run(&o, &sources, &token);
 	token_wipe(&token);
 	return err;
 }

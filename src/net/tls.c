@@ -1,6 +1,7 @@
 #include "net/tls.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/ec.h>
@@ -204,7 +205,7 @@ static X509 *make_cert(EVP_PKEY *key)
 		X509_gmtime_adj(X509_getm_notBefore(cert), -24 * 3600) &&
 		X509_gmtime_adj(X509_getm_notAfter(cert), 10L * 365 * 24 * 3600) &&
 		X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
-			(const uint8_t *)"gotunnel", -1, -1, 0) &&
+			(const uint8_t *)VERIFY_MADE_NAME, -1, -1, 0) &&
 		X509_set_issuer_name(cert, X509_get_subject_name(cert)) &&
 		X509_set_pubkey(cert, key) && X509_sign(cert, key, EVP_sha256()))
 		return cert;
@@ -272,6 +273,11 @@ int tls_context_server(struct tls_context **out, const char *cert, const char *k
 	}
 	*out = context;
 	return 0;
+}
+
+bool tls_context_doubt(const struct tls_context *context, int days, char *out, size_t cap)
+{
+	return verify_doubt(SSL_CTX_get0_certificate(context->ssl), days, out, cap);
 }
 
 /* Where distributions keep the roots that the system trusts. */
@@ -411,11 +417,22 @@ size_t tls_output_len(const struct tls *t)
 	return t->out_len;
 }
 
+/* The library's names in the words of people: an alert is what the other side
+ * said, "WRONG_VERSION_NUMBER" is wrong version number. */
 static void keep_error(struct tls *t, const char *fallback)
 {
-	const char *reason = ERR_reason_error_string(ERR_peek_error());
+	uint32_t error = ERR_peek_error();
+	int alert = ERR_GET_REASON(error) - SSL_AD_REASON_OFFSET;
+	const char *reason = ERR_reason_error_string(error);
 
-	snprintf(t->error, sizeof t->error, "TLS: %s", reason ? reason : fallback);
+	if (ERR_GET_LIB(error) == ERR_LIB_SSL && alert >= 0 && alert <= 255) {
+		snprintf(t->error, sizeof t->error, "TLS: the other side says: %s",
+			SSL_alert_desc_string_long(alert));
+	} else {
+		snprintf(t->error, sizeof t->error, "TLS: %s", reason ? reason : fallback);
+		for (char *p = t->error + 5; reason && *p; p++)
+			*p = *p == '_' ? ' ' : (char)tolower((unsigned char)*p);
+	}
 	ERR_clear_error();
 }
 
@@ -504,6 +521,13 @@ int tls_exporter(struct tls *t, uint8_t out[32])
 {
 	return SSL_export_keying_material(t->ssl, out, 32, exporter_label,
 		sizeof exporter_label - 1, NULL, 0, 0) ? 0 : -1;
+}
+
+const char *tls_describe(const struct tls *t, char *buf, size_t cap)
+{
+	snprintf(buf, cap, "%s, %s", SSL_get_version(t->ssl),
+		SSL_CIPHER_standard_name(SSL_get_current_cipher(t->ssl)));
+	return buf;
 }
 
 const char *tls_error(const struct tls *t)

@@ -22,6 +22,10 @@ enum tls_result { TLS_DONE, TLS_MORE, TLS_FAILED };
 int tls_context_server(struct tls_context **out, const char *cert, const char *key, char *err,
 	size_t cap);
 
+/* Whether a server's own certificate is one that clients refuse by its dates,
+ * or ends within so many days; then the words for it are in out. */
+bool tls_context_doubt(const struct tls_context *context, int days, char *out, size_t cap);
+
 /* A client. ca is a file, "system", or NULL: no certificate is checked,
  * because the login proves both ends. 0, or -1 with the reason. */
 int tls_context_client(struct tls_context **out, const char *ca, char *err, size_t cap);
@@ -60,6 +64,9 @@ bool tls_is_ended(const struct tls *t);
 
 /* EXPORTER-gotunnel-1 (RFC 8446, 7.5), after the handshake. 0 or -1. */
 int tls_exporter(struct tls *t, uint8_t out[32]);
+
+/* "TLSv1.3, TLS_AES_128_GCM_SHA256", after the handshake; static or in buf. */
+const char *tls_describe(const struct tls *t, char *buf, size_t cap);
 
 /* Why it failed, in words; static or owned by t. */
 const char *tls_error(const struct tls *t);

@@ -72,6 +72,16 @@ static void keep_date(struct verify *v, const ASN1_TIME *time)
 	ASN1_GENERALIZEDTIME_free(full);
 }
 
+/* What tls.c makes for a server that was given none: it names itself alone. */
+static bool is_made(X509 *cert)
+{
+	char name[16] = "";
+
+	X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, name, sizeof name);
+	return strcmp(name, VERIFY_MADE_NAME) == 0 &&
+		X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) == 0;
+}
+
 static int on_verify(int ok, X509_STORE_CTX *store)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
@@ -81,6 +91,7 @@ static int on_verify(int ok, X509_STORE_CTX *store)
 	if (ok || !cert)
 		return ok;
 	v->error = X509_STORE_CTX_get_error(store);
+	v->is_made = is_made(cert);
 	keep_names(v, cert);
 	keep_date(v, v->error == X509_V_ERR_CERT_NOT_YET_VALID ? X509_get0_notBefore(cert) :
 		X509_get0_notAfter(cert));
@@ -96,6 +107,27 @@ int verify_attach(struct verify *v, struct ssl_st *ssl)
 {
 	*v = (struct verify){ .error = X509_V_OK };
 	return SSL_set_ex_data(ssl, slot(), v) ? 0 : -1;
+}
+
+bool verify_doubt(const X509 *cert, int days, char *out, size_t cap)
+{
+	struct verify v = { .error = X509_V_OK };
+
+	if (!cert)
+		return false;
+	keep_date(&v, X509_get0_notBefore(cert));
+	if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0) {
+		snprintf(out, cap, "not valid before %s; clients with --tls refuse it", v.date);
+		return true;
+	}
+	keep_date(&v, X509_get0_notAfter(cert));
+	if (X509_cmp_current_time(X509_get0_notAfter(cert)) < 0)
+		snprintf(out, cap, "expired %s; clients with --tls refuse it", v.date);
+	else if (-v.days < days)
+		snprintf(out, cap, "expires %s, in %d day%s", v.date, -v.days, v.days == -1 ? "" : "s");
+	else
+		return false;
+	return true;
 }
 
 static const char *clock_text(char *buf, size_t cap)
@@ -135,8 +167,13 @@ bool verify_explain(const struct verify *v, const char *host, const char *ca,
 	default:
 		snprintf(what, what_cap, "certificate is not signed by %s",
 			strcmp(ca, "system") ? ca : "the system's roots");
-		snprintf(hint, hint_cap, "%s", "copy the server's ca-cert.pem; public certificate: "
-			"--tls-ca system; no certificates: leave out --tls");
+		snprintf(hint, hint_cap, "%s", strcmp(ca, "system") ?
+			"copy the server's ca-cert.pem; public certificate: "
+			"--tls-ca system; no certificates: leave out --tls" : v->is_made ?
+			"the server shows no certificate of a CA: start it with --tls, or leave out "
+			"--tls here" :
+			"copy the server's ca-cert.pem and add --tls-ca FILE; no certificates: leave out "
+			"--tls");
 	}
 	return true;
 }

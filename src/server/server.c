@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -15,7 +16,7 @@
 #include "server/server_pages.h"
 #include "server/start_screen.h"
 
-enum { RESERVED_FDS = 64, STRANGERS_MAX = 128 };
+enum { RESERVED_FDS = 64, STRANGERS_MAX = 128, CERT_SOON_DAYS = 14 };
 
 /* --- shutdown --------------------------------------------------------------------- */
 
@@ -115,14 +116,32 @@ static int listen_failed(const struct hub *h, int err)
 		err == -EINVAL ? "not an address" : strerror(-err));
 }
 
+/* What will lock clients out, or lets others in, is told in time. */
+static void check_tls_files(const struct hub *h)
+{
+	const struct server_config *c = h->config;
+	char doubt[200];
+	struct stat st;
+
+	if (!c->tls)
+		return;
+	if (tls_context_doubt(h->tls, CERT_SOON_DAYS, doubt, sizeof doubt))
+		log_warn(NULL, "--tls-cert %s: %s", c->tls_cert, doubt);
+	if (stat(c->tls_key, &st) == 0 && (st.st_mode & S_IROTH))
+		log_warn(NULL, "--tls-key %s: every user of this machine can read it; run: chmod o-r %s",
+			c->tls_key, c->tls_key);
+}
+
 static int open_tls(struct hub *h)
 {
 	const struct server_config *c = h->config;
 	char err[600];
 
 	if (tls_context_server(&h->tls, c->tls ? c->tls_cert : NULL, c->tls ? c->tls_key : NULL, err,
-		sizeof err) == 0)
+		sizeof err) == 0) {
+		check_tls_files(h);
 		return 0;
+	}
 	return log_fatal("server", 3, c->tls ? "try: gotunnel gencert --host NAME, or leave out --tls "
 		"(the tunnel is encrypted anyway)" : NULL, "%s", err);
 }
@@ -143,10 +162,30 @@ static const char *numeric(const char *host)
 	return host && strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
 }
 
+/* Whether public ports can be opened is not left to the first client. */
+static int check_bind_host(const struct server_config *c)
+{
+	struct sockaddr_storage addr;
+	int fd;
+
+	if (!c->bind_host)
+		return 0;
+	fd = addr_numeric(c->bind_host, 0, &addr) < 0 ? -EINVAL :
+		sys_listen((const struct sockaddr *)&addr, 1, false, false);
+	if (fd < 0)
+		return log_fatal("server", 7, fd == -EADDRNOTAVAIL ? "no interface of this machine has "
+			"it; without --bind-host public ports listen on all" : NULL,
+			"cannot listen on %s: %s", c->bind_host, strerror(-fd));
+	close(fd);
+	return 0;
+}
+
 static int open_hub(struct hub *h, uv_loop_t *loop)
 {
-	int err = open_tls(h);
+	int err = check_bind_host(h->config);
 
+	if (!err)
+		err = open_tls(h);
 	if (!err)
 		err = credentials_load(&h->credentials, h->config);
 	if (err)

@@ -269,6 +269,39 @@ def test_refused_port_is_warned_about_once(rig):
     assert "lost" not in server.err.text
 
 
+def test_public_address_that_this_machine_has_not(rig):
+    """Told at the start, not to the first client as a lack of ports."""
+    one = rig.run("server", "--addr", f"127.0.0.1:{ports.one()}", "--bind-host", "192.0.2.1")
+    assert one.code == 7
+    last_words(one, "cannot listen on 192.0.2.1: Cannot assign requested address",
+               "no interface of this machine has it; without --bind-host public ports listen on all",
+               "server")
+
+
+@pytest.mark.parametrize("option", ["--tls-cert", "--tls-key"])
+def test_certificate_without_tls(rig, option):
+    """A flag is a mistake; a variable may be meant for another server."""
+    one = rig.run("server", option, "x.pem")
+    assert one.code == 2
+    last_words(one, f"{option}: it is of use only with --tls", "add --tls", "server")
+    rig.server(env=rig.env(GOTUNNEL_TLS_CERT="x.pem", GOTUNNEL_SERVER_TLS_KEY="y.pem"))
+
+
+@pytest.mark.parametrize("name", ["a b", "h\x1b[31m", "host/path", "http://x", "x:80", "3000",
+                                  "x" * 254])
+def test_public_host_that_is_none(rig, name):
+    one = rig.run("server", "--public-host", name)
+    assert one.code == 2
+    assert one.err.lines()[0].startswith("gotunnel server: --public-host: ")
+    assert one.err.lines()[1] == "  try: --public-host tunnel.example.com"
+
+
+@pytest.mark.parametrize("name, shown", [("[2001:db8::7]", "[2001:db8::7]"), ("a_b.example", "a_b.example")])
+def test_public_host_that_is_one(rig, serve, name, shown):
+    server = rig.server(public_host=name)
+    assert f"--server {shown}:{server.control} " in server.out.text
+
+
 @pytest.mark.parametrize("argv, words", [
     (["client", "--local", "localhost:99999"], "--local"),
     (["client", "--local", "localhost:0"], "--local"),

@@ -12,6 +12,8 @@ from kit.origin import echo
 from kit.pki import Authority
 from kit.stream import connect, read_exactly
 
+LEAVE = ("copy the server's ca-cert.pem and add --tls-ca FILE; "
+         "no certificates: leave out --tls")
 COPY = ("copy the server's ca-cert.pem; public certificate: --tls-ca system; "
         "no certificates: leave out --tls")
 
@@ -82,8 +84,45 @@ def test_system_roots_do_not_know_our_authority(rig, target, authority):
     server = start(rig, authority)
     for given in ({}, {"tls_ca": "system"}):
         said = refused(rig, server, target, tls=True, **given)
-        assert re.fullmatch("certificate is not signed by .*system.*", said[-2]), said
-        assert said[-1] == COPY
+        assert said[-2:] == ["certificate is not signed by the system's roots", LEAVE]
+
+
+def test_system_roots_and_a_server_without_tls(rig, target):
+    """Nothing that could be copied is there: its certificate is made at the start."""
+    said = refused(rig, rig.server(), target, tls=True, tls_ca="system")
+    assert said[-2:] == ["certificate is not signed by the system's roots",
+                         "the server shows no certificate of a CA: start it with --tls, or "
+                         "leave out --tls here"]
+
+
+def test_why_a_client_left_is_told_in_words(rig, target, authority):
+    """Not by the name that a library has for it."""
+    server = start(rig, authority)
+    refused(rig, server, target, tls=True, tls_ca="system")
+    server.wait_err(r"left before a login: TLS: the other side says: unknown CA$")
+
+
+@pytest.mark.parametrize("begin, end, words", [
+    (-30, -3.5, r"expired {end}; clients with --tls refuse it"),
+    (5.5, 30, r"not valid before {begin}; clients with --tls refuse it"),
+    (-30, 9.5, r"expires {end}, in 9 days"), (-30, 15, None),
+])
+def test_server_looks_at_the_dates_of_its_certificate(rig, authority, begin, end, words):
+    (first, first_stamp), (last, last_stamp) = stamp(begin), stamp(end)
+    server = start(rig, authority, begin=first_stamp, end=last_stamp)
+    said = re.findall(r"WARN +--tls-cert \S+: (.*)$", server.err.text, re.M)
+    assert said == ([words.format(begin=f"{first:%Y-%m-%d}", end=f"{last:%Y-%m-%d}")]
+                    if words else [])
+
+
+@pytest.mark.parametrize("mode, warns", [(0o600, False), (0o640, False), (0o604, True)])
+def test_key_that_everybody_can_read(rig, authority, mode, warns):
+    """A group may: that is how the keys of Let's Encrypt are shared."""
+    cert, key = authority.issue()
+    os.chmod(key, mode)
+    server = rig.server(tls=True, tls_cert=cert, tls_key=key)
+    assert (f"WARN  --tls-key {key}: every user of this machine can read it; run: chmod o-r {key}"
+            in server.err.text) == warns
 
 
 def test_default_authority_in_certs(rig, target, authority):
