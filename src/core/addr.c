@@ -19,7 +19,7 @@ static int parse_port(const char *text, struct addr *out, const char **why)
 	uint64_t port;
 
 	if (text_uint(text, 0, 65535, &port) < 0)
-		return fail(why, "the port must be a number from 0 to 65535");
+		return fail(why, "a port is a number from 1 to 65535");
 	out->port = (uint16_t)port;
 	out->has_port = true;
 	return 0;
@@ -98,6 +98,8 @@ int addr_parse_target(const char *text, struct addr *out, bool *is_http, const c
 	struct addr a;
 	size_t len;
 
+	if (!http && !https && strstr(text, "://"))
+		return fail(why, "only the schemes http:// and https:// are known");
 	if (http || https)
 		text += http ? 7 : 8;
 	len = http || https ? strcspn(text, "/?#") : strlen(text);
@@ -113,8 +115,12 @@ int addr_parse_target(const char *text, struct addr *out, bool *is_http, const c
 		a.port = http ? 80 : 443;
 		a.has_port = true;
 	}
-	if (!a.has_port || a.port == 0)
-		return fail(why, "the port is missing");
+	if (!a.has_port)
+		return fail(why, strchr(a.host, ':') && *host != '[' ?
+			"an IPv6 address with a port is written [ADDRESS]:PORT" :
+			"the port is missing");
+	if (a.port == 0)
+		return fail(why, "a port is a number from 1 to 65535");
 	if (!a.host[0])
 		strcpy(a.host, "localhost");
 	*out = a;

@@ -48,6 +48,7 @@ static uint64_t unit_at(const char *text, size_t *len)
 int text_duration(const char *text, uint64_t *ms)
 {
 	uint64_t sum = 0;
+	bool too_long = false;
 
 	if (strcmp(text, "0") == 0) {
 		*ms = 0;
@@ -59,14 +60,18 @@ int text_duration(const char *text, uint64_t *ms)
 		uint64_t v = 0, unit;
 		size_t digits = 0, len;
 
-		for (; isdigit((unsigned char)*text) && digits < 12; text++, digits++)
-			v = v * 10 + (uint64_t)(*text - '0');
+		for (; isdigit((unsigned char)*text); text++, digits++)
+			v = v > year_ms ? v : v * 10 + (uint64_t)(*text - '0');
 		unit = unit_at(text, &len);
-		if (!digits || !unit || v > year_ms / unit || v * unit > year_ms - sum)
+		if (!digits || !unit)
 			return -1;
-		sum += v * unit;
+		too_long = too_long || v > year_ms / unit || v * unit > year_ms - sum;
+		if (!too_long)
+			sum += v * unit;
 		text += len;
 	}
+	if (too_long)
+		return -2;
 	*ms = sum;
 	return 0;
 }
@@ -102,6 +107,15 @@ const char *text_elapsed(uint64_t ms, char *out, size_t cap)
 		snprintf(out, cap, "%uh %um", (unsigned)(s / 3600), (unsigned)(s / 60 % 60));
 	else
 		snprintf(out, cap, "%ud %uh", (unsigned)(s / 86400), (unsigned)(s / 3600 % 24));
+	return out;
+}
+
+const char *text_period(uint64_t ms, char *out, size_t cap)
+{
+	if (ms > 1000 && ms < 60000 && ms % 1000)
+		snprintf(out, cap, "%gs", (double)ms / 1000);
+	else
+		text_elapsed(ms, out, cap);
 	return out;
 }
 

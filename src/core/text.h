@@ -11,8 +11,8 @@
 /* Decimal digits only, min <= *out <= max. */
 int text_uint(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
-/* "30s", "1m30s", "500ms", "2h"; a lone 0 needs no unit. At most a year, in
- * milliseconds. */
+/* "30s", "1m30s", "500ms", "2h"; a lone 0 needs no unit. In milliseconds; -2
+ * for more than a year. */
 int text_duration(const char *text, uint64_t *ms);
 
 /* true, false, 1, 0, yes, no, on, off. */
@@ -20,6 +20,10 @@ int text_bool(const char *text, bool *out);
 
 /* "4s", "1m 30s", "2h 5m", "3d 4h". Returns out. */
 const char *text_elapsed(uint64_t ms, char *out, size_t cap);
+
+/* A time that somebody has set, to the millisecond below a minute: "1.5s".
+ * Returns out. */
+const char *text_period(uint64_t ms, char *out, size_t cap);
 
 /* "512 B", "12 kB", "3.4 MB", powers of 1000. Returns out. */
 const char *text_size(uint64_t bytes, char *out, size_t cap);

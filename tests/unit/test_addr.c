@@ -108,6 +108,32 @@ static void targets(void **state)
 	}
 }
 
+static void reasons(void **state)
+{
+	static const struct {
+		const char *text, *why;
+	} rows[] = {
+		{ "ftp://localhost", "only the schemes http:// and https:// are known" },
+		{ "localhost:0", "a port is a number from 1 to 65535" },
+		{ "http://localhost:0/", "a port is a number from 1 to 65535" },
+		{ "localhost:70000", "a port is a number from 1 to 65535" },
+		{ "::1:3000", "an IPv6 address with a port is written [ADDRESS]:PORT" },
+		{ "[::1]", "the port is missing" },
+		{ "localhost", "the port is missing" },
+		{ "http://x/path", "a path cannot be forwarded, only the whole service" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct addr a;
+		bool http;
+		const char *why = NULL;
+
+		assert_int_equal(addr_parse_target(rows[i].text, &a, &http, &why), -1);
+		assert_string_equal(why, rows[i].why);
+	}
+}
+
 static void socket_addresses(void **state)
 {
 	static const struct {
@@ -143,6 +169,7 @@ int main(void)
 		cmocka_unit_test(hosts_and_ports),
 		cmocka_unit_test(too_long),
 		cmocka_unit_test(targets),
+		cmocka_unit_test(reasons),
 		cmocka_unit_test(socket_addresses),
 	};
 

@@ -49,7 +49,10 @@ static void durations(void **state)
 		{ "0", 0, 0 },
 		{ "0s", 0, 0 },
 		{ "365d", 0, 31536000000 },
-		{ "366d", -1, 0 },
+		{ "366d", -2, 0 },
+		{ "364d24h1ms", -2, 0 },
+		{ "99999999999h", -2, 0 },
+		{ "366d1", -1, 0 },
 		{ "30", -1, 0 },
 		{ "", -1, 0 },
 		{ "s", -1, 0 },
@@ -57,8 +60,9 @@ static void durations(void **state)
 		{ "1.5s", -1, 0 },
 		{ "30 s", -1, 0 },
 		{ "30sec", -1, 0 },
-		{ "99999999999999999s", -1, 0 },
-		{ "999999999999d", -1, 0 },
+		{ "99999999999999999s", -2, 0 },
+		{ "18446744073709551616ms", -2, 0 },
+		{ "999999999999d", -2, 0 },
 	};
 
 	(void)state;
@@ -102,9 +106,18 @@ static void sizes(void **state)
 		{ 0, "0ms" }, { 999, "999ms" }, { 4000, "4s" }, { 90000, "1m 30s" },
 		{ 7500000, "2h 5m" }, { 273600000, "3d 4h" },
 	};
+	static const struct {
+		uint64_t ms;
+		const char *text;
+	} periods[] = {
+		{ 0, "0ms" }, { 500, "500ms" }, { 1000, "1s" }, { 1500, "1.5s" }, { 1001, "1.001s" },
+		{ 30000, "30s" }, { 90500, "1m 30s" },
+	};
 	char out[32];
 
 	(void)state;
+	for (size_t i = 0; i < COUNT(periods); i++)
+		assert_string_equal(text_period(periods[i].ms, out, sizeof out), periods[i].text);
 	for (size_t i = 0; i < COUNT(rows); i++)
 		assert_string_equal(text_size(rows[i].bytes, out, sizeof out), rows[i].text);
 	for (size_t i = 0; i < COUNT(times); i++)
