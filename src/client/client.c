@@ -107,16 +107,22 @@ static const char *attempts_text(const struct client *c, unsigned n, char out[32
 	return out;
 }
 
-static void give_up(struct client *c)
+static void give_up(struct client *c, bool was_up)
 {
+	const struct client_config *config = c->config;
 	const struct failure *f = &c->failure;
+	char server[ADDR_HOST_MAX + 16];
 
-	if (c->config->reconnect)
-		finish(c, log_fatal("client", 5, NULL,
+	if (config->reconnect)
+		finish(c, log_fatal(config->command, 5, NULL,
 			"gave up after %u attempt%s; --retries 0 tries without end",
-			c->config->retries, c->config->retries == 1 ? "" : "s"));
+			config->retries, config->retries == 1 ? "" : "s"));
+	else if (was_up)
+		finish(c, log_fatal(config->command, f->exit, f->hint, "%s: session lost: %s",
+			addr_join(config->server_host, config->server_port, server, sizeof server),
+			f->what));
 	else
-		finish(c, log_fatal("client", f->exit, f->hint, "%s", f->what));
+		finish(c, log_fatal(config->command, f->exit, f->hint, "%s", f->what));
 }
 
 static void log_attempt(const struct client *c, uint64_t wait_ms, bool first)
@@ -147,14 +153,14 @@ static void failed(struct client *c)
 	proof_random(&random, sizeof random);
 	switch (retry_failure(&c->retry, f->cause, now, random, &wait_ms)) {
 	case RETRY_FINAL:
-		finish(c, log_fatal("client", f->exit, f->hint, "%s", f->what));
+		finish(c, log_fatal(c->config->command, f->exit, f->hint, "%s", f->what));
 		return;
 	case RETRY_GIVE_UP:
 		if (was_up)
 			log_warn(NULL, "Session lost: %s", f->what);
 		else if (c->config->reconnect)
 			log_attempt(c, 0, !c->has_failed);
-		give_up(c);
+		give_up(c, was_up);
 		return;
 	case RETRY_AGAIN:
 		break;
@@ -423,7 +429,7 @@ static void join(struct client *c, int fd)
 		close(fd);
 	free(c->link);
 	c->link = NULL;
-	finish(c, log_fatal("client", 1, NULL, "out of memory"));
+	finish(c, log_fatal(c->config->command, 1, NULL, "out of memory"));
 }
 
 static void on_dialled(void *owner, const struct dial_result *r)
@@ -453,7 +459,7 @@ static void attempt(struct client *c)
 		log_info(NULL, "Connection attempt %s...", attempts_text(c, c->retry.failed + 1, n));
 	c->dial = dial_start(&c->worker, &target, on_dialled, c);
 	if (!c->dial)
-		finish(c, log_fatal("client", 1, NULL, "out of memory"));
+		finish(c, log_fatal(c->config->command, 1, NULL, "out of memory"));
 }
 
 /* --- signals ------------------------------------------------------------------------------ */
@@ -472,7 +478,7 @@ static void drain(struct client *c, uint64_t ms)
 
 	if (open)
 		log_info(NULL, "Shutting down: %u stream%s open, waiting up to %s (Ctrl-C again to stop now)",
-			open, open == 1 ? "" : "s", text_elapsed(ms, text, sizeof text));
+			open, open == 1 ? "" : "s", text_period(ms, text, sizeof text));
 	else
 		log_info(NULL, "Shutting down");
 	c->state = STOPPING;
@@ -547,11 +553,11 @@ static int prepare(struct client *c)
 
 	c->checks_certificate = ca != NULL;
 	if (!config->plaintext && tls_context_client(&c->tls, ca, err, sizeof err) < 0)
-		return log_fatal("client", 3, "copy the server's ca-cert.pem; public certificate: "
+		return log_fatal(config->command, 3, "copy the server's ca-cert.pem; public certificate: "
 			"--tls-ca system; no certificates: leave out --tls", "%s", err);
 	c->timer = timer_new(&c->loop, on_timer, c);
 	if (!c->timer)
-		return log_fatal("client", 1, NULL, "out of memory");
+		return log_fatal(config->command, 1, NULL, "out of memory");
 	retry_init(&c->retry, &retry);
 	return 0;
 }
@@ -580,13 +586,13 @@ int client_run(const struct client_config *config)
 	int exit, err;
 
 	if (!c)
-		return log_fatal("client", 1, NULL, "out of memory");
+		return log_fatal(config->command, 1, NULL, "out of memory");
 	c->config = config;
 	uv_loop_init(&c->loop);
 	err = worker_init(&c->worker, &c->loop);
 	if (err) {
 		free(c);
-		return log_fatal("client", 1, NULL, "cannot start: %s", strerror(-err));
+		return log_fatal(config->command, 1, NULL, "cannot start: %s", strerror(-err));
 	}
 	instance_open(&c->instance, config->state_dir, config->name);
 	keep_init(&c->keep, &c->worker, config);

@@ -7,6 +7,7 @@
 /* What the options of `gotunnel client` come to. Strings belong to the caller
  * and outlive client_run(). */
 struct client_config {
+	const char *command;		/* client, tcp or http: for its last words */
 	const char *server_host;	/* as typed, without the port; [] removed */
 	uint16_t server_port;
 	bool server_given;		/* false: localhost:9000 by default */

@@ -144,13 +144,13 @@ int client_pages_open(struct client_pages *p, struct worker *w, const struct cli
 	};
 	p->traffic = traffic_new(&w->metrics);
 	if (trace_init(&p->trace, w, &trace) < 0 || !p->traffic)
-		return log_fatal("client", 1, NULL, "out of memory");
+		return log_fatal(config->command, 1, NULL, "out of memory");
 	snprintf(p->traffic->name, sizeof p->traffic->name, "%s", config->name);
 	snprintf(p->traffic->label, sizeof p->traffic->label, "%s", local);
 	p->traffic->is_http = config->is_http;
 	snprintf(name, sizeof name, "client-%d", (int)getpid());
 	err = admin_open(&p->admin, w, &admin, &ops, p);
-	return err ? admin_failed("client", config->admin_host, config->admin_port, err) : 0;
+	return err ? admin_failed(config->command, config->admin_host, config->admin_port, err) : 0;
 }
 
 void client_pages_summary(struct client_pages *p)

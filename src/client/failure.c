@@ -76,18 +76,23 @@ void failure_of_dial(struct failure *f, const struct client_config *c, const str
 
 static void refused_token(struct failure *f, const struct client_config *c)
 {
+	static const char only_there[] = "dev-token works only on the server's own machine "
+		"(a container's published port does not count)";
+	bool is_dev = c->token && strcmp(c->token, SECRET_DEV) == 0;
 	char at[WHERE_MAX];
 
-	if (c->token && strcmp(c->token, SECRET_DEV) != 0) {
+	if (c->token && !is_dev) {
 		set(f, RETRY_REFUSED, 4, "%s: the token does not match the server's", server(c, at));
 		hint(f, "it came from %s; compare it with the server's token file", c->token_source);
 		return;
 	}
 	if (addr_is_loopback_host(c->server_host))
-		set(f, RETRY_REFUSED, 4, "no token given, and %s takes no dev-token", server(c, at));
+		set(f, RETRY_REFUSED, 4, "%s%s takes no dev-token", is_dev ? "" :
+			"no token given, and ", server(c, at));
+	else if (is_dev)
+		set(f, RETRY_REFUSED, 4, "%s: %s", server(c, at), only_there);
 	else
-		set(f, RETRY_REFUSED, 4, "no token given, and dev-token works only on the server's "
-			"own machine (a container's published port does not count)");
+		set(f, RETRY_REFUSED, 4, "no token given, and %s", only_there);
 	hint(f, "try: --token-file FILE or GOTUNNEL_TOKEN");
 }
 

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "client/client.h"
@@ -40,7 +41,7 @@ static const struct opt options[] = {
 	{ "tls", 0, OPT_BOOL, AT(tls), NULL, NULL, 0, 0, NULL, true,
 		"check the server's certificate (encrypted it is anyway)" },
 	{ "tls-ca", 0, OPT_TEXT, AT(tls_ca), "FILE", NULL, 0, 0, NULL, false,
-		"who signed it; system: the system's roots" },
+		"who signed it, or system; certs/ca-cert.pem if it exists, else system" },
 	{ "plaintext", 0, OPT_BOOL, AT(plaintext), NULL, NULL, 0, 0, NULL, false,
 		"no encryption, for a link that is private already" },
 	{ "no-reconnect", 0, OPT_BOOL, AT(no_reconnect), NULL, NULL, 0, 0, NULL, false,
@@ -66,59 +67,123 @@ const struct opt_table cmd_client_options = {
 	.count = sizeof options / sizeof options[0],
 };
 
-enum kind { KIND_GIVEN, KIND_TCP, KIND_HTTP };
+const struct opt_table cmd_client_tcp_options = {
+	.command = "tcp",
+	.base = "client",
+	.word = "local",
+	.about = "Exposes a local TCP service on a public port of a gotunnel server.",
+	.example = "gotunnel tcp 22 --server tunnel.example.com",
+	.opts = options,
+	.count = sizeof options / sizeof options[0],
+};
 
-static int usage(const char *hint, const char *what, const char *why)
+const struct opt_table cmd_client_http_options = {
+	.command = "http",
+	.base = "client",
+	.word = "local",
+	.about = "Exposes a local web service on a public port of a gotunnel server.",
+	.example = "gotunnel http 3000 --server tunnel.example.com",
+	.opts = options,
+	.count = sizeof options / sizeof options[0],
+};
+
+/* A client under way: which of the tables it was called by, what was given. */
+struct call {
+	const struct opt_table *table;
+	struct options o;
+	struct opt_sources sources;
+};
+
+/* Where a bad value was set: "--local", the variable, or "the service". */
+static const char *source(const struct call *c, const char *name)
 {
-	return log_fatal("client", 2, hint, "%s: %s", what, why);
+	return opt_source(c->table, &c->sources, name);
 }
 
-static int read_server(const struct options *o, bool given, struct addr *server,
-	struct client_config *config)
+static bool is_flag(const struct call *c, const char *name)
+{
+	const char *from = source(c, name);
+
+	return from && *from == '-';
+}
+
+static int usage(const struct call *c, const char *hint, const char *name, const char *why)
+{
+	return log_fatal(c->table->command, 2, hint, "%s: %s", source(c, name), why);
+}
+
+static int read_server(const struct call *c, struct addr *server, struct client_config *config)
 {
 	const char *why;
 
-	if (addr_parse(o->server, server, &why) < 0)
-		return usage("try: --server HOST or HOST:9000", "--server", why);
+	if (addr_parse(c->o.server, server, &why) < 0)
+		return usage(c, "try: --server HOST or HOST:9000", "server", why);
 	if (server->has_port && server->port == 0)
-		return usage("the control port is 9000 if the server was started without --addr",
-			"--server", "port 0 is none");
+		return usage(c, "the control port is 9000 if the server was started without --addr",
+			"server", "a port is a number from 1 to 65535");
 	config->server_host = server->host[0] ? server->host : "localhost";
 	config->server_port = server->has_port ? server->port : 9000;
-	config->server_given = given;
+	config->server_given = source(c, "server") != NULL;
 	return 0;
 }
 
-static int read_local(const struct options *o, enum kind kind, struct addr *local,
-	struct client_config *config)
+static int missing(const struct call *c)
 {
-	bool is_http;
-	const char *why;
+	char hint[64];
 
-	if (!o->local)
-		return log_fatal("client", 2, "try: gotunnel client --local localhost:3000",
-			"--local is missing");
-	if (addr_parse_target(o->local, local, &is_http, &why) < 0)
-		return usage("try: --local localhost:3000", "--local", why);
+	snprintf(hint, sizeof hint, "try: gotunnel %s %s", c->table->command,
+		c->table->word ? "3000" : "--local localhost:3000");
+	return log_fatal(c->table->command, 2, hint, "%s is missing",
+		c->table->word ? "the service" : "--local");
+}
+
+static int read_local(const struct call *c, struct addr *local, struct client_config *config)
+{
+	bool wants_http = c->table == &cmd_client_http_options, is_http;
+	const char *why;
+	char hint[ADDR_HOST_MAX + 64];
+
+	if (!c->o.local)
+		return missing(c);
+	if (addr_parse_target(c->o.local, local, &is_http, &why) < 0)
+		return usage(c, c->table->word ? "try: localhost:3000" : "try: --local localhost:3000",
+			"local", why);
+	if (wants_http && strncasecmp(c->o.local, "https:", 6) == 0) {
+		snprintf(hint, sizeof hint, "try: gotunnel tcp %s", c->o.local);
+		return usage(c, hint, "local", "https:// is passed through untouched, not as http");
+	}
 	config->local_host = local->host;
 	config->local_port = local->port;
-	config->is_http = kind == KIND_HTTP || (kind == KIND_GIVEN && is_http);
+	config->is_http = wants_http || (c->table == &cmd_client_options && is_http);
 	return 0;
+}
+
+static int read_admin(const struct call *c, struct addr *admin, struct client_config *config)
+{
+	int err = common_admin(c->o.admin, source(c, "admin"), c->table->command, admin,
+		&config->admin_socket, &config->admin_host, &config->admin_port);
+
+	if (!err && config->admin_host && config->admin_port == config->local_port &&
+		addr_is_loopback_host(config->local_host))
+		return usage(c, "name the service's own port", "local",
+			"that is the admin endpoint, which no tunnel may expose");
+	return err;
 }
 
 /* HOSTNAME:LOCALPORT, or --name; 1 to 64 printable characters. */
-static int read_name(const struct options *o, char name[65], struct client_config *config)
+static int read_name(const struct call *c, char name[65], struct client_config *config)
 {
+	const char *given = c->o.name;
 	char host[256] = "";
 
-	if (o->name) {
-		if (strlen(o->name) > 64)
-			return usage("at most 64 characters", "--name", "it is too long");
-		for (const char *p = o->name; *p; p++)
+	if (given) {
+		if (strlen(given) > 64)
+			return usage(c, "at most 64 characters", "name", "it is too long");
+		for (const char *p = given; *p; p++)
 			if (*p < 0x20 || *p > 0x7e)
-				return usage("letters, digits and punctuation", "--name",
+				return usage(c, "letters, digits and punctuation", "name",
 					"it has a character that is not printable ASCII");
-		snprintf(name, 65, "%s", o->name);
+		snprintf(name, 65, "%s", given);
 	} else {
 		if (gethostname(host, sizeof host - 1) < 0 || !host[0])
 			strcpy(host, "client");
@@ -128,17 +193,37 @@ static int read_name(const struct options *o, char name[65], struct client_confi
 	return 0;
 }
 
-static int find_token(const struct options *o, const struct opt_sources *sources,
-	struct token *token, struct client_config *config, int argc, char **argv)
+/* A flag that does nothing, or against another, is a mistake; a variable may
+ * be meant for another client, and gives way. */
+static int read_encryption(struct call *c, struct client_config *config)
 {
+	struct options *o = &c->o;
+
+	if (o->tls && o->plaintext && is_flag(c, "tls") == is_flag(c, "plaintext"))
+		return log_fatal(c->table->command, 2, "leave one out", "%s: it excludes %s",
+			source(c, "tls"), source(c, "plaintext"));
+	if (o->tls && o->plaintext)
+		*(is_flag(c, "tls") ? &o->plaintext : &o->tls) = false;
+	if (!o->tls && is_flag(c, "tls-ca"))
+		return usage(c, "add --tls", "tls-ca", "it is of use only with --tls");
+	config->tls = o->tls;
+	config->tls_ca = o->tls ? o->tls_ca : NULL;
+	config->plaintext = o->plaintext;
+	return 0;
+}
+
+static int find_token(const struct call *c, struct token *token, struct client_config *config,
+	int argc, char **argv)
+{
+	const char *command = c->table->command;
 	char server[ADDR_HOST_MAX + 16];
-	int err = token_load(token, &cmd_client_options, sources, o->token, o->token_file, argc, argv);
+	int err = token_load(token, c->table, &c->sources, c->o.token, c->o.token_file, argc, argv);
 
 	if (!err && !token->text[0])
-		err = token_load_kept(token, "client");
+		err = token_load_kept(token, command);
 	if (!err && !token->text[0] && !addr_is_loopback_host(config->server_host) &&
 		term_is(STDIN_FILENO)) {
-		err = token_ask(token, "client", addr_join(config->server_host,
+		err = token_ask(token, command, addr_join(config->server_host,
 			config->server_port, server, sizeof server));
 		config->token_typed = !err;
 	}
@@ -149,85 +234,70 @@ static int find_token(const struct options *o, const struct opt_sources *sources
 	return err;
 }
 
-static int run(int argc, char **argv, enum kind kind, const char *target)
+static int run(struct call *c, int argc, char **argv)
 {
-	struct options o = { 0 };
-	struct opt_sources sources;
-	struct client_config config = { .program_version = GOTUNNEL_VERSION };
+	const struct options *o = &c->o;
+	struct client_config config = {
+		.command = c->table->command,
+		.reconnect = !o->no_reconnect,
+		.retries = (unsigned)o->retries,
+		.remote_port = (uint16_t)o->remote_port,
+		.state_dir = file_state_folder(o->state_dir),
+		.drain_ms = o->drain,
+		.drain_given = source(c, "drain") != NULL,
+		.quiet = o->common.quiet,
+		.request_log = !o->no_request_log,
+		.program_version = GOTUNNEL_VERSION,
+	};
 	struct token token = { 0 };
 	struct addr server, local, admin;
 	char name[65];
-	enum opt_result result = opt_parse(&cmd_client_options, argc, argv, &o, &sources);
-	int err;
+	int err = common_apply(&o->common, c->table->command);
 
-	if (result != OPT_GO_ON)
-		return result == OPT_HELPED ? 0 : 2;
-	if (target && o.local && opt_source(&cmd_client_options, &sources, "local")[0] == '-')
-		return usage("leave one out", "--local", "the service was named already");
-	if (target)
-		o.local = target;
-	if (o.tls && o.plaintext)
-		return usage("leave one out", "--tls", "it excludes --plaintext");
-	if (o.tls_ca && !o.tls)
-		return usage("add --tls", "--tls-ca", "it is of use only with --tls");
-	config.tls = o.tls;
-	config.tls_ca = o.tls_ca;
-	config.plaintext = o.plaintext;
-	config.reconnect = !o.no_reconnect;
-	config.retries = (unsigned)o.retries;
-	config.remote_port = (uint16_t)o.remote_port;
-	config.state_dir = file_state_folder(o.state_dir);
-	config.drain_ms = o.drain;
-	config.drain_given = opt_source(&cmd_client_options, &sources, "drain") != NULL;
-	config.quiet = o.common.quiet;
-	config.request_log = !o.no_request_log;
-	err = common_apply(&o.common, "client");
 	if (!err)
-		err = read_server(&o, opt_source(&cmd_client_options, &sources, "server") != NULL,
-			&server, &config);
+		err = read_encryption(c, &config);
 	if (!err)
-		err = read_local(&o, kind, &local, &config);
+		err = read_server(c, &server, &config);
 	if (!err)
-		err = common_admin(o.admin, "client", &admin, &config.admin_socket,
-			&config.admin_host, &config.admin_port);
-	if (!err && config.admin_host && config.admin_port == config.local_port &&
-		addr_is_loopback_host(config.local_host))
-		return usage("name the service's own port", "--local",
-			"that is the admin endpoint, which no tunnel may expose");
+		err = read_local(c, &local, &config);
 	if (!err)
-		err = read_name(&o, name, &config);
+		err = read_admin(c, &admin, &config);
 	if (!err)
-		err = find_token(&o, &sources, &token, &config, argc, argv);
+		err = read_name(c, name, &config);
+	if (!err)
+		err = find_token(c, &token, &config, argc, argv);
 	if (!err)
 		err = client_run(&config);
 	token_wipe(&token);
 	return err;
 }
 
+static int start(const struct opt_table *table, int argc, char **argv)
+{
+	struct call c = { .table = table };
+
+	switch (opt_parse(table, argc, argv, &c.o, &c.sources)) {
+	case OPT_GO_ON:
+		return run(&c, argc, argv);
+	case OPT_HELPED:
+		return 0;
+	default:
+		return 2;
+	}
+}
+
 int cmd_client(int argc, char **argv)
 {
-	return run(argc, argv, KIND_GIVEN, NULL);
+	return start(&cmd_client_options, argc, argv);
 }
 
-/* `gotunnel http 3000 [OPTION]...`: the target is the first word. */
-static int run_short(int argc, char **argv, enum kind kind)
-{
-	char hint[64];
-
-	if (argc >= 2 && argv[1][0] != '-')
-		return run(argc - 1, argv + 1, kind, argv[1]);
-	if (argc >= 2)
-		return run(argc, argv, kind, NULL);
-	snprintf(hint, sizeof hint, "try: gotunnel %s 3000", argv[0]);
-	return log_fatal(argv[0], 2, hint, "the service is missing");
-}
-
+/* `gotunnel http 3000 [OPTION]...`: the service is a word of its own. */
 int cmd_client_tcp(int argc, char **argv)
 {
-	return run_short(argc, argv, KIND_TCP);
+	return start(&cmd_client_tcp_options, argc, argv);
 }
 
 int cmd_client_http(int argc, char **argv)
 {
-	return run_short(argc, argv, KIND_HTTP);
+	return start(&cmd_client_http_options, argc, argv);
 }

@@ -13,7 +13,7 @@ static void words(const struct opt_table *t, const char *prefix)
 {
 	for (size_t i = 0; i < t->count; i++)
 		printf("%s%s--%s", i ? " " : "", prefix, t->opts[i].name);
-	printf(" --help");
+	printf(" --help --version");
 }
 
 static void commands(void)
@@ -53,7 +53,7 @@ static void bash_values(const struct opt_table *t)
 /* tcp and http share the client's table; it stands once. */
 static bool is_alias(const struct command *c)
 {
-	return c->options && strcmp(c->options->command, c->name) != 0;
+	return c->options && c->options->base;
 }
 
 static void bash(void)
@@ -147,7 +147,7 @@ static void zsh(void)
 			strcmp(c[i].name, "client") == 0 ? "|tcp|http|-*" : "");
 		for (size_t j = 0; j < c[i].options->count; j++)
 			zsh_opt(&c[i].options->opts[j]);
-		puts(" \\\n\t\t\t'--help[complete help]' ;;");
+		puts(" \\\n\t\t\t'--help[complete help]' '--version[print the version]' ;;");
 	}
 	puts("\tcompletion) _values shell bash zsh fish ;;");
 	puts("\tesac\n}\nif [[ $funcstack[1] == _gotunnel ]]; then _gotunnel \"$@\"; "
@@ -195,6 +195,11 @@ int cmd_completion(int argc, char **argv)
 {
 	static void (*const print[])(void) = { bash, zsh, fish };
 
+	if (argc > 1 && command_is_help(argv[1])) {
+		puts("usage: gotunnel completion bash|zsh|fish\n\n"
+			"Prints what makes a shell complete, as: eval \"$(gotunnel completion bash)\"");
+		return 0;
+	}
 	for (size_t i = 0; argc == 2 && i < sizeof shells / sizeof shells[0]; i++) {
 		if (strcmp(argv[1], shells[i]) != 0)
 			continue;

@@ -20,7 +20,7 @@ int cmd_help(int argc, char **argv)
 {
 	const struct command *c;
 
-	if (argc < 2) {
+	if (argc < 2 || command_is_help(argv[1])) {
 		print_all();
 		return 0;
 	}

@@ -165,8 +165,8 @@ static int run(const struct options *o, const struct opt_sources *sources, struc
 	int err = read_addresses(o, sources, &addr, &config);
 
 	if (!err)
-		err = common_admin(o->admin, "server", &admin, &config.admin_socket,
-			&config.admin_host, &config.admin_port);
+		err = common_admin(o->admin, source(sources, "admin"), "server", &admin,
+			&config.admin_socket, &config.admin_host, &config.admin_port);
 	if (!err)
 		err = read_public_host(o, sources, &host, &config);
 	if (!err)

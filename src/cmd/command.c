@@ -10,9 +10,9 @@ static const struct command commands[] = {
 	{ "server", cmd_server, "run on a machine that others can reach", &cmd_server_options },
 	{ "client", cmd_client, "expose a local service through a server", &cmd_client_options },
 	{ "tcp", cmd_client_tcp, "client for HOST:PORT or a port, as: gotunnel tcp 22",
-		&cmd_client_options },
+		&cmd_client_tcp_options },
 	{ "http", cmd_client_http, "client for a web service, as: gotunnel http 3000",
-		&cmd_client_options },
+		&cmd_client_http_options },
 	{ "stats", cmd_stats, "show the traffic of what runs on this machine", &cmd_stats_options },
 	{ "gencert", cmd_gencert, "make a CA and a server certificate for --tls",
 		&cmd_gencert_options },
@@ -35,6 +35,12 @@ const struct command *command_find(const char *name)
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];
 	return NULL;
+}
+
+bool command_is_help(const char *word)
+{
+	return strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0 ||
+		strcmp(word, "-help") == 0;
 }
 
 int command_missing(void)

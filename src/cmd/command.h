@@ -1,6 +1,7 @@
 #ifndef CMD_COMMAND_H
 #define CMD_COMMAND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "cmd/opt.h"
@@ -20,6 +21,9 @@ const struct command *command_table(size_t *count);
 /* By name, or NULL. */
 const struct command *command_find(const char *name);
 
+/* Whether a word asks for help: -h, --help. */
+bool command_is_help(const char *word);
+
 /* "gotunnel: unknown command X", with the nearest. Returns 2. */
 int command_unknown(const char *name);
 
@@ -38,6 +42,8 @@ int cmd_stats(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 extern const struct opt_table cmd_client_options;
+extern const struct opt_table cmd_client_http_options;
+extern const struct opt_table cmd_client_tcp_options;
 extern const struct opt_table cmd_gencert_options;
 extern const struct opt_table cmd_server_options;
 extern const struct opt_table cmd_stats_options;

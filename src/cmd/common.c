@@ -17,8 +17,8 @@ static unsigned place(const char *choices, const char *word)
 	return n;
 }
 
-int common_admin(const char *text, const char *command, struct addr *addr, bool *socket,
-	const char **host, uint16_t *port)
+int common_admin(const char *text, const char *source, const char *command, struct addr *addr,
+	bool *socket, const char **host, uint16_t *port)
 {
 	const char *why = "it is not an address of this machine alone";
 
@@ -29,7 +29,7 @@ int common_admin(const char *text, const char *command, struct addr *addr, bool 
 		return 0;
 	if (addr_parse(text, addr, &why) < 0 || !addr->has_port ||
 		!addr_is_loopback_host(addr->host))
-		return log_fatal(command, 2, "try: --admin 127.0.0.1:4040", "--admin %s: %s", text,
+		return log_fatal(command, 2, "try: --admin 127.0.0.1:4040", "%s %s: %s", source, text,
 			addr->has_port ? why : "the port is missing");
 	if (strcmp(addr->host, "localhost") == 0)
 		strcpy(addr->host, "127.0.0.1");

@@ -32,10 +32,10 @@ struct common {
 		"print no more than the address and warnings" }
 
 /* Reads --admin: "off" is no endpoint at all, NULL the unix socket alone, an
- * address that and the socket. addr is the caller's, for the host. 0, or the exit
- * code after the error was reported. */
-int common_admin(const char *text, const char *command, struct addr *addr, bool *socket,
-	const char **host, uint16_t *port);
+ * address that and the socket. source: where it was set. addr is the caller's,
+ * for the host. 0, or the exit code after the error was reported. */
+int common_admin(const char *text, const char *source, const char *command, struct addr *addr,
+	bool *socket, const char **host, uint16_t *port);
 
 /* Sets the log up. 0, or the exit code after the error was reported. */
 int common_apply(const struct common *c, const char *command);

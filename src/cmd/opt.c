@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/command.h"
 #include "core/log.h"
 #include "core/text.h"
 
@@ -52,37 +53,38 @@ static int store_period(const struct opt *o, const char *value, uint64_t *out)
 	return 0;
 }
 
-/* 0, or -1 with what would have been right in `want`. */
-static int store(const struct opt *o, const char *value, void *out, char *want, size_t cap)
+/* 0, or -1 with what is wrong with the value in `why`. */
+static int store(const struct opt *o, const char *value, void *out, char *why, size_t cap)
 {
 	char *at = (char *)out + o->offset, least[24], most[24];
-
+	int err;
 	switch (o->kind) {
 	case OPT_TEXT:
-		snprintf(want, cap, "a value that is not empty");
 		memcpy(at, &value, sizeof value);
-		return *value ? 0 : -1;
+		return 0;
 	case OPT_UINT:
-		snprintf(want, cap, "a number from %llu to %llu", (unsigned long long)o->min,
+		snprintf(why, cap, "is not a number from %llu to %llu", (unsigned long long)o->min,
 			(unsigned long long)o->max);
 		return text_uint(value, o->min, o->max, (uint64_t *)(void *)at);
 	case OPT_BOOL:
-		snprintf(want, cap, "true or false");
+		snprintf(why, cap, "is not true or false");
 		return text_bool(value, (bool *)at);
 	case OPT_DURATION:
-		snprintf(want, cap, "a duration with its unit, as 30s or 1m30s");
-		return text_duration(value, (uint64_t *)(void *)at);
+		err = text_duration(value, (uint64_t *)(void *)at);
+		snprintf(why, cap, err == -2 ? "is too long, at most 365d" :
+			"is not a duration with its unit, as 30s or 1m30s");
+		return err;
 	case OPT_PERIOD:
-		snprintf(want, cap, "a duration from %s to %s, with its unit",
+		snprintf(why, cap, "is not a duration from %s to %s, with its unit",
 			text_elapsed(o->min, least, sizeof least),
 			text_elapsed(o->max, most, sizeof most));
 		return store_period(o, value, (uint64_t *)(void *)at);
 	case OPT_CHOICE:
-		snprintf(want, cap, "one of %s", o->choices);
+		snprintf(why, cap, "is not one of %s", o->choices);
 		memcpy(at, &value, sizeof value);
 		return is_choice(o->choices, value) ? 0 : -1;
 	case OPT_LIST:
-		snprintf(want, cap, "a name, or up to %d with commas", OPT_LIST_MAX);
+		snprintf(why, cap, "is not a name, or up to %d with commas", OPT_LIST_MAX);
 		return add_items((struct opt_list *)(void *)at, value);
 	}
 	return -1;
@@ -91,13 +93,16 @@ static int store(const struct opt *o, const char *value, void *out, char *want, 
 static enum opt_result take(const struct opt_table *t, const struct opt *o, const char *source,
 	const char *value, void *out)
 {
-	char want[128], hint[128], shown[256];
+	char why[128], hint[128], shown[256];
 
-	if (store(o, value, out, want, sizeof want) == 0)
+	if (*value && store(o, value, out, why, sizeof why) == 0)
 		return OPT_GO_ON;
 	text_escape(value, strlen(value), shown, sizeof shown);
 	snprintf(hint, sizeof hint, "see: gotunnel %s --help", t->command);
-	log_fatal(t->command, 2, hint, "%s: \"%s\" is not %s", source, shown, want);
+	if (*value)
+		log_fatal(t->command, 2, hint, "%s: \"%s\" %s", source, shown, why);
+	else
+		log_fatal(t->command, 2, hint, "%s is empty", source);
 	return OPT_WRONG;
 }
 
@@ -112,11 +117,16 @@ static void variable(char *out, size_t cap, const char *command, const char *nam
 		out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
 }
 
+const char *opt_base(const struct opt_table *t)
+{
+	return t->base ? t->base : t->command;
+}
+
 static const char *from_environment(const struct opt_table *t, const struct opt *o, char name[64])
 {
 	const char *value;
 
-	variable(name, 64, t->command, o->name);
+	variable(name, 64, opt_base(t), o->name);
 	value = getenv(name);
 	if (value && *value)
 		return value;
@@ -131,7 +141,7 @@ static enum opt_result take_defaults(const struct opt_table *t, void *out,
 	for (size_t i = 0; i < t->count; i++) {
 		const struct opt *o = &t->opts[i];
 		const char *value;
-		char want[128];
+		char why[128];
 
 		if (sources->from[i])
 			continue;
@@ -140,7 +150,7 @@ static enum opt_result take_defaults(const struct opt_table *t, void *out,
 			sources->from[i] = sources->names[i];
 			if (take(t, o, sources->names[i], value, out) != OPT_GO_ON)
 				return OPT_WRONG;
-		} else if (o->fallback && store(o, o->fallback, out, want, sizeof want) < 0) {
+		} else if (o->fallback && store(o, o->fallback, out, why, sizeof why) < 0) {
 			abort(); /* A default of our own that its own rule refuses. */
 		}
 	}
@@ -207,8 +217,33 @@ static const char *alone(const struct opt *o, const char *next)
 	uint64_t unused;
 
 	if (o->kind == OPT_PERIOD)
-		return next && text_duration(next, &unused) == 0 ? NULL : o->choices;
+		return next && text_duration(next, &unused) != -1 ? NULL : o->choices;
 	return o->kind == OPT_BOOL ? "true" : NULL;
+}
+
+static bool is_word(const struct opt_table *t, const struct opt *o)
+{
+	return t->word && strcmp(t->word, o->name) == 0;
+}
+
+static enum opt_result twice(const struct opt_table *t)
+{
+	log_fatal(t->command, 2, "leave one out", "the service is named twice");
+	return OPT_WRONG;
+}
+
+/* Every word that is no flag. */
+static enum opt_result take_word(const struct opt_table *t, const char *word, void *out,
+	struct opt_sources *sources)
+{
+	const struct opt *o = t->word ? find(t, t->word, strlen(t->word)) : NULL;
+
+	if (!o)
+		return unknown(t, word);
+	if (sources->from[o - t->opts])
+		return twice(t);
+	sources->from[o - t->opts] = "the service";
+	return take(t, o, "the service", word, out);
 }
 
 /* One flag, and its value if that stands in the next word. */
@@ -217,13 +252,15 @@ static enum opt_result take_flag(const struct opt_table *t, int argc, char **arg
 {
 	const char *arg = argv[*at], *name = arg + (arg[1] == '-' ? 2 : 1);
 	size_t len = strcspn(name, "=");
-	const struct opt *o = arg[0] == '-' ? find(t, name, len) : NULL;
+	const struct opt *o = find(t, name, len);
 	const char *value = name[len] == '=' ? name + len + 1 : NULL;
 	size_t i;
 
 	if (!o)
 		return unknown(t, arg);
 	i = (size_t)(o - t->opts);
+	if (is_word(t, o) && sources->from[i] && sources->from[i][0] != '-')
+		return twice(t);
 	if (!value)
 		value = alone(o, *at + 1 < argc ? argv[*at + 1] : NULL);
 	if (!value) {
@@ -236,6 +273,12 @@ static enum opt_result take_flag(const struct opt_table *t, int argc, char **arg
 	return take(t, o, sources->names[i], value, out);
 }
 
+static bool is_version(const char *arg)
+{
+	return strcmp(arg, "-V") == 0 || strcmp(arg, "--version") == 0 ||
+		strcmp(arg, "-version") == 0;
+}
+
 enum opt_result opt_parse(const struct opt_table *t, int argc, char **argv, void *out,
 	struct opt_sources *sources)
 {
@@ -243,11 +286,16 @@ enum opt_result opt_parse(const struct opt_table *t, int argc, char **argv, void
 	for (int i = 1; i < argc; i++) {
 		bool brief = strcmp(argv[i], "-h") == 0;
 
-		if (brief || strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-help") == 0) {
+		if (command_is_help(argv[i])) {
 			opt_help(t, !brief);
 			return OPT_HELPED;
 		}
-		if (take_flag(t, argc, argv, &i, out, sources) != OPT_GO_ON)
+		if (is_version(argv[i])) {
+			cmd_version(1, argv);
+			return OPT_HELPED;
+		}
+		if ((argv[i][0] == '-' ? take_flag(t, argc, argv, &i, out, sources) :
+			take_word(t, argv[i], out, sources)) != OPT_GO_ON)
 			return OPT_WRONG;
 	}
 	return take_defaults(t, out, sources);
@@ -288,17 +336,22 @@ static void print_opt(const struct opt *o)
 
 void opt_help(const struct opt_table *t, bool complete)
 {
+	char own[64];
+
 	printf("%s\n\n  %s\n\n", t->about, t->example);
-	printf("usage: gotunnel %s [OPTION]...\n\n", t->command);
+	printf("usage: gotunnel %s%s [OPTION]...\n\n", t->command,
+		t->word ? " HOST:PORT" : "");
 	for (size_t i = 0; i < t->count; i++)
-		if (complete || t->opts[i].is_basic)
+		if ((complete || t->opts[i].is_basic) && !is_word(t, &t->opts[i]))
 			print_opt(&t->opts[i]);
 	if (!complete) {
 		printf("\nAll options: gotunnel %s --help    Manual: man gotunnel-%s\n", t->command,
-			t->command);
+			opt_base(t));
 		return;
 	}
 	printf("  -h, --help                  -h is short, --help complete\n");
-	printf("\nEach option can also be set as GOTUNNEL_<OPTION> or "
-		"GOTUNNEL_<COMMAND>_<OPTION>.\nManual: man gotunnel-%s\n", t->command);
+	printf("  -V, --version               print the version\n");
+	variable(own, sizeof own, opt_base(t), "<option>");
+	printf("\nEach option can also be set as GOTUNNEL_<OPTION> or %s.\n"
+		"Manual: man gotunnel-%s\n", own, opt_base(t));
 }

@@ -12,7 +12,8 @@
  *
  * A value comes from the flag, else GOTUNNEL_<COMMAND>_<OPTION>, else
  * GOTUNNEL_<OPTION>, else the default. Flags are --flag VALUE, --flag=VALUE,
- * and with one dash, as the original had them.
+ * and with one dash, as the original had them. A table may take one word
+ * without a dash, anywhere, as the value of one of its options.
  */
 enum opt_kind {
 	OPT_TEXT,	/* const char * */
@@ -52,14 +53,16 @@ struct opt {
 
 struct opt_table {
 	const char *command;
+	const char *base;	/* the command whose variables and manual it shares, or NULL */
+	const char *word;	/* the option that a word without a dash gives, or NULL */
 	const char *about;	/* one sentence */
 	const char *example;	/* a line that works */
 	const struct opt *opts;
 	size_t count;
 };
 
-/* Where each value came from: "--flag" or the variable's name, NULL for the
- * default. By the index of the table. */
+/* Where each value came from: "--flag", the variable's name, or "the service"
+ * for the word, NULL for the default. By the index of the table. */
 struct opt_sources {
 	const char *from[OPT_MAX];
 	char names[OPT_MAX][64];
@@ -73,7 +76,7 @@ bool opt_can_have_value(const struct opt *o);
 enum opt_result { OPT_GO_ON, OPT_HELPED, OPT_WRONG };
 
 /* Fills the caller's struct (zeroed before). argv[0] is skipped. OPT_HELPED:
- * help was printed, exit 0. OPT_WRONG: the error was reported, exit 2. Texts
+ * help or the version was printed, exit 0. OPT_WRONG: the error was reported, exit 2. Texts
  * point into argv and the environment. */
 enum opt_result opt_parse(const struct opt_table *t, int argc, char **argv, void *out,
 	struct opt_sources *sources);
@@ -81,6 +84,9 @@ enum opt_result opt_parse(const struct opt_table *t, int argc, char **argv, void
 /* The source of an option by name, or NULL for its default. */
 const char *opt_source(const struct opt_table *t, const struct opt_sources *sources,
 	const char *name);
+
+/* The command whose variables, manual and completions a table has. */
+const char *opt_base(const struct opt_table *t);
 
 void opt_help(const struct opt_table *t, bool complete);
 

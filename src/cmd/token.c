@@ -19,7 +19,7 @@ static int check(const struct token *t, const char *command)
 	if (secret_is_token(t->text))
 		return 0;
 	return log_fatal(command, 3, "a token is 1 to 1024 printable characters without spaces",
-		"the token from %s is none", t->source);
+		"the token from %s is not a valid token", t->source);
 }
 
 static int read_file(struct token *t, const char *command, const char *path)

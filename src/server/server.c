@@ -54,7 +54,7 @@ static void stop(struct hub *h)
 	listener_close(&h->control);
 	if (open)
 		log_info(NULL, "Shutting down: %u stream%s open, waiting up to %s (Ctrl-C again to stop now)",
-			open, open == 1 ? "" : "s", text_elapsed(h->config->drain_ms, text, sizeof text));
+			open, open == 1 ? "" : "s", text_period(h->config->drain_ms, text, sizeof text));
 	else
 		log_info(NULL, "Shutting down");
 	timer_start(h->drain, h->config->drain_ms);

@@ -69,7 +69,30 @@ def test_help_names_every_option(rig, command, wanted):
     assert {f"--{name}" for name in wanted.split()} <= named
 
 
-@pytest.mark.parametrize("argv", [["version"], ["--version"], ["-V"], ["-v"]])
+@pytest.mark.parametrize("argv", [["help", "-h"], ["completion", "-h"], ["completion", "--help"],
+                                  ["version", "-h"], ["tcp", "-h"], ["http", "--help"]])
+def test_help_of_every_command(rig, argv):
+    done = rig.run(*argv)
+    assert done.code == 0 and not done.err.text
+    assert f"gotunnel {argv[0] if argv[0] != 'help' else 'server'}" in done.out.text
+
+
+@pytest.mark.parametrize("command", ["tcp", "http"])
+def test_help_of_the_short_forms(rig, command):
+    """Their own usage and example, with the service as a word; nothing of --local."""
+    text = rig.run(command, "-h").out.text
+    assert f"\nusage: gotunnel {command} HOST:PORT [OPTION]...\n" in text
+    assert re.search(rf"^  gotunnel {command} \d+ ", text, re.M)
+    assert "--local" not in rig.run(command, "--help").out.text
+
+
+def test_default_of_the_authority_in_help(rig):
+    assert "certs/ca-cert.pem if it exists, else system" in rig.run("client", "--help").out.text
+
+
+@pytest.mark.parametrize("argv", [["version"], ["--version"], ["-V"], ["-v"],
+                                  ["server", "--version"], ["client", "-V"],
+                                  ["gencert", "--version"]])
 def test_version(rig, argv):
     done = rig.run(*argv)
     assert done.code == 0
@@ -157,6 +180,15 @@ def test_bad_value_in_the_environment_is_named(rig):
     assert "GOTUNNEL_RETRIES" in done.err.lines()[0]
 
 
+def test_variables_of_no_use_are_ignored(rig, target):
+    """They may be meant for another client; a flag beats them, too."""
+    server = rig.server()
+    works(rig.client(server, target, env=rig.env(GOTUNNEL_TLS_CA="nothing.pem")).port)
+    plain = rig.server(plaintext=True)
+    works(rig.client(plain, target, state="b", plaintext=True,
+                     env=rig.env(GOTUNNEL_TLS="1", GOTUNNEL_TLS_CA="nothing.pem")).port)
+
+
 def test_bare_port_is_localhost(rig, serve):
     port = serve(echo).port
     server = rig.server()
@@ -168,7 +200,8 @@ def test_bare_port_is_localhost(rig, serve):
 @pytest.mark.parametrize("form, shown", [
     (["client", "--local", "{}"], "tcp"), (["client", "--local", "http://{}"], "http"),
     (["client", "--local", "http://{}/"], "http"), (["http", "{}"], "http"),
-    (["tcp", "{}"], "tcp"), (["--local", "{}"], "tcp"),
+    (["tcp", "{}"], "tcp"), (["--local", "{}"], "tcp"), (["http", "--retries", "1", "{}"], "http"),
+    (["tcp", "--quiet=false", "{}", "--retries=1"], "tcp"),
 ])
 def test_forms_of_a_client(rig, target, form, shown):
     server = rig.server()
@@ -213,6 +246,7 @@ def test_name_of_the_executable(rig, target, name, command):
     link = rig.folder / name
     os.symlink(BIN, link)
     assert rig.run("--help", path=str(link)).out.text == rig.run(command, "--help").out.text
+    assert rig.run("--version", path=str(link)).out.text == rig.run("version").out.text
     if command == "client":
         server = rig.server()
         client = rig.add(client_of(rig, [link, "--server", f"127.0.0.1:{server.control}",

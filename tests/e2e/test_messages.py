@@ -93,6 +93,30 @@ def test_no_token_from_another_machine(rig):
                "try: --token-file FILE or GOTUNNEL_TOKEN")
 
 
+def test_dev_token_given_from_another_machine(rig):
+    address = other_address() or missing("an address that is not loopback")
+    server = rig.server(addr="0.0.0.0", token_file=None)
+    one = client(rig, (address, server.control), token="dev-token")
+    assert one.code == 4
+    last_words(one, f"{address}:{server.control}: dev-token works only on the server's own machine "
+               "(a container's published port does not count)",
+               "try: --token-file FILE or GOTUNNEL_TOKEN")
+
+
+def test_dev_token_where_it_is_not_taken(rig):
+    server = rig.server()
+    one = client(rig, server, token="dev-token", token_file=None)
+    last_words(one, f"127.0.0.1:{server.control} takes no dev-token",
+               "try: --token-file FILE or GOTUNNEL_TOKEN")
+
+
+def test_token_that_is_none(rig):
+    one = rig.run("client", "--local", "1", env=rig.env(GOTUNNEL_TOKEN="a b"))
+    assert one.code == 3
+    last_words(one, "the token from GOTUNNEL_TOKEN is not a valid token",
+               "a token is 1 to 1024 printable characters without spaces")
+
+
 def test_nothing_listens(rig):
     port = ports.one()
     one = client(rig, ("localhost", port), no_reconnect=True, retries=None)
@@ -323,6 +347,56 @@ def test_bad_values_are_usage_errors(rig, argv, words):
     assert one.code == 2
     first = one.err.lines()[0]
     assert first.startswith(f"gotunnel {argv[0]}: ") and words in first
+
+
+SCHEMES = "only the schemes http:// and https:// are known"
+A_PORT = "a port is a number from 1 to 65535"
+
+
+@pytest.mark.parametrize("argv, env, text, hint", [
+    (["client", "--local", "ftp://localhost"], {}, f"--local: {SCHEMES}",
+     "try: --local localhost:3000"),
+    (["client", "--local", "localhost:0"], {}, f"--local: {A_PORT}", "try: --local localhost:3000"),
+    (["client", "--local", "::1:3000"], {},
+     "--local: an IPv6 address with a port is written [ADDRESS]:PORT",
+     "try: --local localhost:3000"),
+    (["client", "--local", "3000", "--server", "x:0"], {}, f"--server: {A_PORT}",
+     "the control port is 9000 if the server was started without --addr"),
+    (["client", "--local", ""], {}, "--local is empty", "see: gotunnel client --help"),
+    (["client", "--local", "3000", "--drain", "99999999999h"], {},
+     '--drain: "99999999999h" is too long, at most 365d', "see: gotunnel client --help"),
+    (["client", "--local", "3000", "--drain", "5"], {},
+     '--drain: "5" is not a duration with its unit, as 30s or 1m30s', "see: gotunnel client --help"),
+    (["client"], {"GOTUNNEL_LOCAL": "99999"}, f"GOTUNNEL_LOCAL: {A_PORT}",
+     "try: --local localhost:3000"),
+    (["client", "--local", "1"], {"GOTUNNEL_SERVER": "h:x"}, f"GOTUNNEL_SERVER: {A_PORT}",
+     "try: --server HOST or HOST:9000"),
+    (["client", "--local", "1"], {"GOTUNNEL_CLIENT_NAME": "x" * 65},
+     "GOTUNNEL_CLIENT_NAME: it is too long", "at most 64 characters"),
+    (["server"], {"GOTUNNEL_ADDR": "[::1"},
+     "GOTUNNEL_ADDR: an IPv6 address is written [ADDRESS]:PORT", "try: --addr :9000"),
+    (["server"], {"GOTUNNEL_BIND_HOST": "x"}, "GOTUNNEL_BIND_HOST: not a numeric address",
+     "try: --bind-host 127.0.0.1"),
+    (["client", "--local", "1", "--tls-ca", "x"], {},
+     "--tls-ca: it is of use only with --tls", "add --tls"),
+    (["client", "--local", "1"], {"GOTUNNEL_TLS": "1", "GOTUNNEL_PLAINTEXT": "1"},
+     "GOTUNNEL_TLS: it excludes GOTUNNEL_PLAINTEXT", "leave one out"),
+    (["http"], {}, "the service is missing", "try: gotunnel http 3000"),
+    (["http", "--server", "x"], {}, "the service is missing", "try: gotunnel http 3000"),
+    (["tcp", "22", "23"], {}, "the service is named twice", "leave one out"),
+    (["tcp", "22", "--local", "23"], {}, "the service is named twice", "leave one out"),
+    (["tcp", "--local", "23", "22"], {}, "the service is named twice", "leave one out"),
+    (["http", "x:0"], {}, f"the service: {A_PORT}", "try: localhost:3000"),
+    (["http", "https://localhost:8443"], {},
+     "the service: https:// is passed through untouched, not as http",
+     "try: gotunnel tcp https://localhost:8443"),
+    (["http", "3000", "--retries", "x"], {}, '--retries: "x" is not a number from 0 to 1000000',
+     "see: gotunnel http --help"),
+])
+def test_usage_word_by_word(rig, argv, env, text, hint):
+    one = rig.run(*argv, env=rig.env(**env))
+    assert one.code == 2
+    last_words(one, text, hint, argv[0])
 
 
 @pytest.mark.parametrize("how", ["json", "logfmt"])

@@ -177,6 +177,8 @@ def test_no_reconnect_gives_up_at_once(rig, target):
     client.server.kill()
     assert client.wait_exit() == 5
     assert "Session lost: " in client.err.text
+    assert re.search(rf"^gotunnel client: 127\.0\.0\.1:{client.server.control}: session lost: \S",
+                     client.err.text, re.M)
     assert "Connection attempt" not in client.err.text
 
 

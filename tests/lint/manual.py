@@ -26,7 +26,7 @@ def differ(what, have, want):
 
 for command in ("server", "client", "gencert", "stats"):
     text = run(command, "--help")
-    listed = set(re.findall(r"^  (?:-\w, )?--([a-z-]+)", text, re.M)) - {"help"}
+    listed = set(re.findall(r"^  (?:-\w, )?--([a-z-]+)", text, re.M)) - {"help", "version"}
     if not listed:
         bad.append(f"{command} --help lists nothing")
     page = (top / "man" / f"gotunnel-{command}.1.scd").read_text()
