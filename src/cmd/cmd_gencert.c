@@ -242,10 +242,18 @@ static int make_server(struct job *j)
 	return err ? err : save(j, SERVER_CERT, j->server.cert);
 }
 
+/* A name that a client can type: a wildcard is none. */
+static const char *client_host(const struct options *o)
+{
+	for (unsigned i = 0; i < o->host.count; i++)
+		if (o->host.items[i][0] != '*')
+			return o->host.items[i];
+	return "HOST";
+}
+
 static void print(const struct job *j)
 {
-	const char *out = j->o->out;
-	const char *host = j->o->host.count ? j->o->host.items[0] : "HOST";
+	char *ca = realpath(j->path[CA_CERT], NULL);
 
 	printf("Certificate for");
 	for (size_t i = 0; i < j->name_count; i++)
@@ -259,8 +267,11 @@ static void print(const struct job *j)
 	puts("\nOn the server, then twice on the client's machine:\n");
 	printf("gotunnel server --tls --tls-cert %s --tls-key %s\n", j->path[SERVER_CERT],
 		j->path[SERVER_KEY]);
-	printf("scp THIS-HOST:%s/ca-cert.pem certs/\n", out);
-	printf("gotunnel client --tls --server %s --local localhost:3000\n", host);
+	printf("mkdir -p certs && scp THIS-HOST:%s certs/\n", ca ? ca : j->path[CA_CERT]);
+	printf("gotunnel client --tls --server %s --local localhost:3000\n", client_host(j->o));
+	printf("\nThen move %s off this machine: whoever has it can pass for the\n"
+		"server. Only gencert --force needs it again.\n", j->path[CA_KEY]);
+	free(ca);
 }
 
 static int run(struct job *j)

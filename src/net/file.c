@@ -109,6 +109,7 @@ int file_make_folder(const char *path)
 {
 	char part[4096];
 	size_t len = strlen(path);
+	struct stat st;
 
 	if (len >= sizeof part)
 		return -ENAMETOOLONG;
@@ -120,6 +121,8 @@ int file_make_folder(const char *path)
 		if (mkdir(part, 0700) < 0 && errno != EEXIST)
 			return -errno;
 	}
+	if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+		return -ENOTDIR;
 	return access(path, W_OK | X_OK) < 0 ? -errno : 0;
 }
 

@@ -40,6 +40,8 @@ void signals_open(struct signals *s, uv_loop_t *loop,
 	s->on_event = on_event;
 	s->open = 0;
 	s->has_terminal = has_terminal();
+	/* Reserved; who sends it by mistake, or for a report, ends nothing. */
+	signal(SIGUSR1, SIG_IGN);
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
 		if (numbers[i] == SIGHUP && is_ignored(SIGHUP))
 			continue;

@@ -8,6 +8,7 @@
  * SIGINT, SIGTERM, SIGHUP and SIGUSR2 as events. SIGHUP with a controlling
  * terminal means SIGTERM, so that a closed window closes the tunnel (not
  * under nohup, where it is ignored and stays so); otherwise it asks for a reload.
+ * SIGUSR1 is ignored.
  */
 enum signals_event { SIGNALS_STOP, SIGNALS_RELOAD, SIGNALS_REPORT };
 

@@ -131,9 +131,24 @@ def test_what_it_prints(said):
     for name in FILES:
         assert f"certs/{name}" in said
     assert re.search(r"^ *gotunnel server --tls\b", said, re.M)
-    assert re.search(r"^ *scp \S+:\S*certs/ca-cert\.pem certs/$", said, re.M)
+    assert re.search(r"^mkdir -p certs && scp THIS-HOST:/\S*certs/ca-cert\.pem certs/$", said, re.M)
     assert re.search(r"^ *gotunnel client --tls\b", said, re.M)
     assert "keep ca-key.pem off the server" in said
+    assert "Then move certs/ca-key.pem off this machine" in said
+
+
+def test_the_line_that_copies_names_the_file(rig):
+    """By its absolute path: scp begins in the home folder, which may be another."""
+    said = rig.run("gencert", "--host", "x", "--out", "some/../elsewhere").out.text
+    path = rig.folder / "elsewhere" / "ca-cert.pem"
+    assert f"\nmkdir -p certs && scp THIS-HOST:{path.resolve()} certs/\n" in said
+
+
+@pytest.mark.parametrize("hosts, server", [(["*.example.com", "t.example.com"], "t.example.com"),
+                                           (["*.example.com"], "HOST")])
+def test_a_wildcard_is_no_name_for_a_client(rig, hosts, server):
+    said = rig.run("gencert", *(x for host in hosts for x in ("--host", host))).out.text
+    assert f"\ngotunnel client --tls --server {server} " in said
 
 
 @pytest.mark.parametrize("argv", [["--host", ""], ["--host", "a b"], ["--days", "0"],
@@ -142,6 +157,14 @@ def test_bad_values(rig, argv):
     made = rig.run("gencert", *argv)
     assert made.code == 2
     assert not (rig.folder / "certs").exists()
+
+
+@pytest.mark.parametrize("out", ["file", "file/certs"])
+def test_folder_that_is_a_file(rig, out):
+    (rig.folder / "file").write_text("")
+    made = rig.run("gencert", "--host", "x", "--out", out)
+    assert made.code == 3
+    assert made.err.lines()[0] == f"gotunnel gencert: --out {out}: Not a directory"
 
 
 def test_folder_that_cannot_be_written(rig):

@@ -86,7 +86,7 @@ def test_drain_has_an_end(rig, serve, which):
         proc = ends(rig, which)
         started = time.monotonic()
         proc.signal(signal.SIGTERM)
-        proc.wait_err("Shutting down: 1 stream open, waiting up to 1\.5s ")
+        proc.wait_err(r"Shutting down: 1 stream open, waiting up to 1\.5s ")
         assert ending(s)[0] == RST
         assert 1.2 < time.monotonic() - started < limit(4)
         assert proc.wait_exit() == 0
@@ -195,3 +195,13 @@ def test_interrupt_on_a_terminal_waits_two_seconds(rig, serve):
         assert ending(s)[0] == RST
         assert time.monotonic() - started < limit(4)
     assert client.wait_exit() == 0
+
+
+@pytest.mark.parametrize("which", ["server", "client"])
+def test_usr1_ends_nothing(rig, serve, which):
+    client = rig.tunnel(serve(echo))
+    ends(rig, which).signal(signal.SIGUSR1)
+    with connect("127.0.0.1", client.port) as s:
+        s.sendall(b"x")
+        assert read_exactly(s, 1) == b"x"
+    assert ends(rig, which).alive
