@@ -154,12 +154,10 @@ static void zsh(void)
 		"else compdef _gotunnel gotunnel gotunnel-server gotunnel-client; fi");
 }
 
-static void fish_opt(const struct opt_table *t, const struct opt *o)
+/* An option of a command, and of the executable that is called like it. */
+static void fish_opt(const char *scope, const struct opt *o)
 {
-	const char *also = strcmp(t->command, "client") == 0 ? " tcp http" : "";
-
-	printf("complete -c gotunnel -n '__fish_seen_subcommand_from %s%s' -l %s", t->command, also,
-		o->name);
+	printf("complete -c %s -l %s", scope, o->name);
 	if (o->letter)
 		printf(" -s %c", o->letter);
 	if (o->kind == OPT_CHOICE) {
@@ -175,6 +173,23 @@ static void fish_opt(const struct opt_table *t, const struct opt *o)
 	printf(" -d \"%s\"\n", o->help);
 }
 
+static void fish_opts(const struct opt_table *t)
+{
+	bool is_client = strcmp(t->command, "client") == 0;
+	char scope[128];
+
+	snprintf(scope, sizeof scope, "gotunnel -n '__fish_seen_subcommand_from %s%s'", t->command,
+		is_client ? " tcp http" : "");
+	for (size_t i = 0; i < t->count; i++)
+		fish_opt(scope, &t->opts[i]);
+	if (!is_client && strcmp(t->command, "server") != 0)
+		return;
+	snprintf(scope, sizeof scope, "gotunnel-%s", t->command);
+	printf("complete -c %s -f\n", scope);
+	for (size_t i = 0; i < t->count; i++)
+		fish_opt(scope, &t->opts[i]);
+}
+
 static void fish(void)
 {
 	size_t count;
@@ -186,8 +201,8 @@ static void fish(void)
 		printf("complete -c gotunnel -n __fish_use_subcommand -a %s -d \"%s\"\n", c[i].name,
 			c[i].summary);
 	for (size_t i = 0; i < count; i++)
-		for (size_t j = 0; c[i].options && !is_alias(&c[i]) && j < c[i].options->count; j++)
-			fish_opt(c[i].options, &c[i].options->opts[j]);
+		if (c[i].options && !is_alias(&c[i]))
+			fish_opts(c[i].options);
 	puts("complete -c gotunnel -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'");
 }
 

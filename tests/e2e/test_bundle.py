@@ -63,6 +63,11 @@ def test_what_else_is_in_it(root):
     for page in ("gotunnel.1", "gotunnel-server.1", "gotunnel-client.1", "gotunnel-gencert.1",
                  "gotunnel-stats.1", "gotunnel-admin.7", "gotunnel-protocol.7"):
         assert {page, f"{page}.gz"} & names, page
+    # bash and fish look for a file by the command's own name.
+    for command in ("gotunnel", "gotunnel-server", "gotunnel-client"):
+        for place in (f"bash-completion/completions/{command}",
+                      f"fish/vendor_completions.d/{command}.fish"):
+            assert [p for p in folder.rglob(f"share/{place}") if p.exists()], place
     links = [p for p in folder.rglob("gotunnel-server") if p.is_symlink()]
     assert links and links[0].resolve() == path.resolve()
 

@@ -267,12 +267,15 @@ words gotunnel cl
 words gotunnel client --rem
 words gotunnel server --pub
 words gotunnel stats --watch --j
+words gotunnel-server --pub
+words gotunnel-client --rem
 """
     done = subprocess.run([need("bash"), "--norc", "-euc", ask], capture_output=True, text=True,
                           timeout=limit(10))
     assert done.returncode == 0, done.stderr
     assert [line.strip() for line in done.stdout.splitlines()] == \
-        ["client", "--remote-port", "--public-host", "--json"]
+        ["client", "--remote-port", "--public-host", "--json", "--public-host",
+         "--remote-port"]
 
 
 @pytest.mark.parametrize("shell, mark", [("zsh", "#compdef gotunnel"),
@@ -282,6 +285,9 @@ def test_completion_for_other_shells(rig, shell, mark):
     assert done.code == 0 and mark in done.out.text
     for word in (*COMMANDS, "remote-port", "new-ca"):
         assert word in done.out.text
+    wanted = "complete -c gotunnel-server -l public-host" if shell == "fish" else \
+        "#compdef gotunnel gotunnel-server gotunnel-client"
+    assert wanted in done.out.text
 
 
 def test_completion_for_an_unknown_shell(rig):
