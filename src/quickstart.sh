@@ -3,7 +3,7 @@
 #
 #	sh src/quickstart.sh		build, and show a tunnel at work
 #	sh src/quickstart.sh deps	install the packages that building needs
-#	sh src/quickstart.sh install	build and install under /usr/local
+#	sh src/quickstart.sh install	build and install under $DESTDIR/usr/local
 #	sh src/quickstart.sh bundle	one executable with everything in it
 set -eu
 
@@ -192,13 +192,20 @@ as_root() {
 	fi
 }
 
+# A staging folder belongs to who asks for it, and sudo would not pass its name on.
 install_all() {
 	build build --buildtype=release --prefix=/usr/local
-	step "installing under /usr/local"
-	as_root meson install -C "$top/build" --no-rebuild >/dev/null
+	dest=${DESTDIR-}
+	step "installing under $dest/usr/local"
+	if [ -n "$dest" ]; then
+		meson install -C "$top/build" --no-rebuild --destdir "$dest" >/dev/null
+	else
+		as_root meson install -C "$top/build" --no-rebuild >/dev/null
+	fi
+	bin=$dest/usr/local/bin/gotunnel
 	cat <<-END
 
-	Installed  /usr/local/bin/gotunnel ($(version /usr/local/bin/gotunnel)), gotunnel-server, gotunnel-client
+	Installed  $bin ($(version "$bin")), gotunnel-server, gotunnel-client
 
 	On the machine that others can reach:   gotunnel server
 	On the machine with your service:       the command that it prints, as
@@ -269,7 +276,7 @@ bundle() {
 
 	Packed     $top/$name.tar.gz (executable: $((size / 1024)) KiB)
 
-	  scp $name.tar.gz SERVER: && ssh SERVER 'tar xzf $name.tar.gz && $name/gotunnel server'
+	  scp $name.tar.gz SERVER: && ssh -t SERVER 'tar xzf $name.tar.gz && $name/gotunnel server'
 
 	END
 }

@@ -1,0 +1,69 @@
+"""What quickstart.sh tells after its work, with stand-ins for the work itself."""
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from kit import limit
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+GOTUNNEL = "#!/bin/sh\necho gotunnel {}\n"
+# Puts an executable where `meson install` would.
+MESON = """#!/bin/sh
+dest=$DESTDIR build= what=$1
+while [ $# -gt 0 ]; do
+	case $1 in
+	--destdir) dest=$2; shift ;;
+	-C) build=$2; shift ;;
+	esac
+	shift
+done
+case $what in
+setup | compile) exit 0 ;;
+esac
+case $build in
+*bundle) bin=$dest/usr/bin ;;
+*) bin=$dest/usr/local/bin ;;
+esac
+[ -n "$dest" ] && mkdir -p "$bin" && printf '#!/bin/sh\\necho gotunnel 1.2.3\\n' >"$bin/gotunnel" && chmod +x "$bin/gotunnel"
+"""
+
+
+@pytest.fixture
+def quickstart(tmp_path):
+    """quickstart(part, DESTDIR=...) runs it in a source tree with nothing else in it."""
+    top, tools = tmp_path / "top", tmp_path / "tools"
+    for folder in (top / "src", top / "build-bundle", top / "subprojects", tools):
+        folder.mkdir(parents=True)
+    shutil.copy(os.path.join(TOP, "src", "quickstart.sh"), top / "src")
+    for path, text in [(tools / "meson", MESON), (tools / "sudo", "#!/bin/sh\nexit 1\n"),
+                       (tools / "dpkg-query", "#!/bin/sh\necho installed\n"),
+                       (tools / "apt-get", "#!/bin/sh\nexit 1\n"),
+                       (top / "build-bundle" / "gotunnel", GOTUNNEL.format("1.2.3"))]:
+        path.write_text(text)
+        path.chmod(0o755)
+    (top / "LICENSE").write_text("MIT")
+    for wrap in pathlib.Path(TOP, "subprojects").glob("*.wrap"):
+        (top / "subprojects" / wrap.name).write_text("source_filename = x\nsource_hash = 0\n")
+
+    def run(part, **env):
+        path = f"{tools}:{os.environ.get('PATH', '/usr/bin:/bin')}"
+        return subprocess.run(["sh", str(top / "src" / "quickstart.sh"), part], text=True,
+                              env={"PATH": path, **env}, capture_output=True, timeout=limit(20))
+    return run
+
+
+def test_install_into_a_staging_folder(quickstart, tmp_path):
+    """It tells what it put there, needs no root, and touches nothing else."""
+    done = quickstart("install", DESTDIR=str(tmp_path / "stage"))
+    assert done.returncode == 0, done.stderr
+    assert f"Installed  {tmp_path}/stage/usr/local/bin/gotunnel (1.2.3), gotunnel-server" in done.stdout
+
+
+def test_bundle_shows_the_token(quickstart):
+    """The server prints the token it makes to a terminal only, so ssh has to give one."""
+    done = quickstart("bundle")
+    assert done.returncode == 0, done.stderr
+    assert " && ssh -t SERVER 'tar xzf gotunnel-1.2.3-" in done.stdout
