@@ -1,5 +1,6 @@
 #include "client/client.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -242,6 +243,7 @@ static void on_bind_ok(struct link *l, const struct bind_ok *ok)
 	else
 		strcpy(host, c->config->server_host);
 	changed = !c->was_up || ok->port != c->port || strcmp(host, c->host) != 0;
+	log_debug(NULL, "granted %s:%u", host, ok->port);
 	strcpy(c->host, host);
 	c->port = ok->port;
 	timer_stop(c->timer);
@@ -271,6 +273,7 @@ static void ask(struct client *c, uint16_t port)
 	};
 
 	c->asked = port;
+	log_debug(NULL, "asking for port %u%s", port, port ? "" : " (any)");
 	binding_ask(&c->link->session, &request);
 }
 
@@ -305,8 +308,10 @@ static void on_bind_err(struct link *l, const struct bind_err *err)
 static void on_login(struct link *l)
 {
 	struct client *c = l->owner;
+	char text[64];
 
 	shard_add(&c->worker.metrics.logins, 1);
+	log_debug(NULL, "login accepted (%s)", conn_describe(&l->conn, text, sizeof text));
 	if (c->state != JOINING)
 		return;
 	timer_start(c->timer, BIND_MS);
@@ -348,6 +353,7 @@ static void on_end(struct link *l, const struct session_end *end)
 		.certificate_hint = hint,
 	};
 
+	log_debug(NULL, "session over; last round trip %" PRIu64 " us", l->session.rtt_us);
 	if (c->pages.link)
 		shard_set(&c->worker.metrics.sessions_open, 0);
 	c->pages.link = NULL;
@@ -421,6 +427,7 @@ static void join(struct client *c, int fd)
 		.secret_len = strlen(token(c)),
 	};
 
+	log_debug(NULL, "connected; logging in as %s with key %s", config->name, link.session.key_id);
 	c->state = JOINING;
 	c->link = malloc(sizeof *c->link);
 	if (c->link && link_open(c->link, &c->worker, fd, &link, &link_ops, c) == 0)

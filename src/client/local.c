@@ -1,6 +1,7 @@
 #include "client/local.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include "client/unreachable.h"
 #include "core/addr.h"
 #include "net/sys.h"
+#include "tunnel/line.h"
 #include "net/timer.h"
 
 enum {
@@ -25,6 +27,7 @@ struct call {
 	struct timer *timer;	/* while the visitor is waited for, or NULL */
 	enum code code;		/* why there is no service */
 	char why[64];
+	uint32_t id;		/* of the stream */
 	struct list node;
 };
 
@@ -189,6 +192,8 @@ static void on_pipe_done(struct pipe *p)
 {
 	struct call *c = p->user;
 
+	log_debug(NULL, "stream %u closed: %" PRIu64 " bytes from the service, %" PRIu64 " to it%s%s",
+		c->id, p->up, p->down, p->code ? "; " : "", p->code ? code_text(p->code) : "");
 	if (c->dial)
 		c->local->dialling--;
 	dial_cancel(c->dial);
@@ -202,13 +207,16 @@ enum code local_open(struct local *l, struct link *link, struct stream *st,
 {
 	struct call *c = l->dialling < DIALS_MAX ? calloc(1, sizeof *c) : NULL;
 	struct pipe *p = c ? pipe_new(link) : NULL;
+	char at[ADDR_TEXT_MAX];
 
 	if (!p) {
 		free(c);
 		return CODE_OVERLOADED;
 	}
+	log_debug(NULL, "stream %u opened for %s", st->id, line_peer(peer, at));
 	c->local = l;
 	c->pipe = p;
+	c->id = st->id;
 	list_init(&c->node);
 	list_append(&l->calls, &c->node);
 	p->user = c;

@@ -21,6 +21,11 @@ bool conn_is_encrypted(const struct conn *c)
 	return c->tls != NULL;
 }
 
+const char *conn_describe(const struct conn *c, char *buf, size_t cap)
+{
+	return c->tls ? tls_describe(c->tls, buf, cap) : "plaintext";
+}
+
 static void lost(struct conn *c, const char *why)
 {
 	if (!c->is_closed)

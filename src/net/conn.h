@@ -81,5 +81,7 @@ void conn_say(struct conn *c, const void *data, size_t len);
 void conn_read(struct conn *c, bool reading);
 
 bool conn_is_encrypted(const struct conn *c);
+/* "TLSv1.3, TLS_AES_128_GCM_SHA256" once it is open, or "plaintext". */
+const char *conn_describe(const struct conn *c, char *buf, size_t cap);
 
 #endif

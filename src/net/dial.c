@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/addr.h"
+#include "core/log.h"
 #include "net/sys.h"
 #include "net/timer.h"
 
@@ -100,12 +101,21 @@ void dial_cancel(struct dial *d)
 
 /* --- attempts ----------------------------------------------------------------- */
 
+static void trace(const struct dial *d, unsigned index, const char *what)
+{
+	char at[ADDR_TEXT_MAX];
+
+	log_debug(NULL, "dialling %s port %u: %s: %s", d->host, d->port,
+		addr_format((const struct sockaddr *)&d->addrs.addr[index], at, sizeof at), what);
+}
+
 /* Which error says most: one that an address gave rather than none at all,
  * and the first of equals. */
 static void keep_error(struct dial *d, unsigned index, int error)
 {
 	bool vague = error == -ENETUNREACH || error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
 
+	trace(d, index, strerror(-error));
 	if (d->result.error && (vague || !d->result_vague))
 		return;
 	d->result_vague = vague;
@@ -115,6 +125,7 @@ static void keep_error(struct dial *d, unsigned index, int error)
 
 static void succeed(struct dial *d, struct attempt *a, int fd)
 {
+	trace(d, a->index, "connected");
 	d->result = (struct dial_result){ .fd = fd, .addr = d->addrs.addr[a->index] };
 	close_attempts(d);
 	finish(d);
@@ -192,6 +203,7 @@ static void next(struct dial *d)
 		if (err == 1)
 			return;
 		if (err == 0) {
+			trace(d, a->index, "trying");
 			d->running++;
 			break;
 		}
@@ -279,6 +291,8 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list
 		release(d);
 		return;
 	}
+	log_debug(NULL, "resolved %s: %s, %u address%s", d->host, status ? uv_strerror(status) : "ok",
+		d->addrs.count, d->addrs.count == 1 ? "" : "es");
 	if (status || !d->addrs.count) {
 		d->result.gai = status ? status : UV_EAI_NONAME;
 		finish(d);

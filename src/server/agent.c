@@ -1,5 +1,6 @@
 #include "server/agent.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,12 +43,13 @@ static size_t find_secret(struct link *l, const struct login_hello *hello, const
 
 static void tell_login(struct agent *a, const struct session *s)
 {
-	char version[LOGIN_VERSION_MAX * 4 + 1];
+	char version[LOGIN_VERSION_MAX * 4 + 1], transport[64];
 
 	text_escape(s->peer_name, strlen(s->peer_name), a->name, sizeof a->name);
 	text_escape(s->peer_version, strlen(s->peer_version), version, sizeof version);
 	if (!hub_may_log(a->hub, &a->hub->login_log))
 		return;
+	log_debug(a->who, "login over %s", conn_describe(&a->link.conn, transport, sizeof transport));
 	log_info(NULL, "%s logged in (%s, %s)", a->who, a->name, version);
 	if (a->is_dev)
 		log_warn(NULL, "%s used dev-token: any program on this machine can open tunnels, also "
@@ -147,6 +149,7 @@ static void on_bind(struct link *l, const struct bind_request *request)
 	struct expose *e;
 	char text[64];
 
+	log_debug(a->who, "asks for port %u%s", request->port, request->port ? "" : " (any)");
 	if (find(a, request->id)) {
 		session_fail(&l->session, CODE_PROTOCOL, "BIND: this id is bound already");
 		return;
@@ -262,6 +265,7 @@ static void on_end(struct link *l, const struct session_end *end)
 	bool left = end->code == CODE_SHUTTING_DOWN || end->kind == SESSION_FINISHED;
 	struct list *n;
 
+	log_debug(a->who, "session over; last round trip %" PRIu64 " us", l->session.rtt_us);
 	if (a->is_known)
 		log_end(a, end);
 	else
@@ -349,6 +353,7 @@ void agent_accept(struct hub *h, int fd, const struct sockaddr_storage *peer)
 	list_init(&a->exposes);
 	list_init(&a->node);
 	addr_format((const struct sockaddr *)peer, a->who, sizeof a->who);
+	log_debug(a->who, "control connection accepted");
 	if (link_open(&a->link, &h->worker, fd, &config, &ops, a) < 0) {
 		free(a);
 		return;

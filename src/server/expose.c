@@ -1,6 +1,7 @@
 #include "server/expose.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,9 @@ static void on_pipe_done(struct pipe *p)
 {
 	struct agent *a = p->link->owner;
 
+	log_debug(a->who, "stream %u closed: %" PRIu64 " bytes from the visitor, %" PRIu64 " to it%s%s",
+		(unsigned)(uintptr_t)p->user, p->up, p->down, p->code ? "; " : "",
+		p->code ? code_text(p->code) : "");
 	hub_conn_closed(a->hub);
 }
 
@@ -54,6 +58,7 @@ static void on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 	struct sockaddr_storage local = { 0 };
 	socklen_t len = sizeof local;
 	struct pipe *p = pipe_new(link);
+	char from[ADDR_TEXT_MAX];
 	struct stream *st;
 
 	if (getsockname(fd, (struct sockaddr *)&local, &len) == 0)
@@ -68,6 +73,9 @@ static void on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 			pipe_reset(p, CODE_OVERLOADED);
 		return;
 	}
+	log_debug(e->agent->who, "stream %u opened for %s on :%u", st->id,
+		addr_format((const struct sockaddr *)peer, from, sizeof from), e->port);
+	p->user = (void *)(uintptr_t)st->id;
 	p->on_done = on_pipe_done;
 	pipe_join(p, st);
 	pipe_watch(p, &e->hub->trace, e->traffic, &open.peer);
@@ -229,6 +237,7 @@ struct expose *expose_open(struct agent *a, const struct bind_request *request,
 		return refuse(e, err, code, text);
 	e->listener.data = e;
 	e->traffic->port = e->port;
+	log_debug(a->who, "listening on :%u", e->port);
 	portpool_use(&a->hub->ports, e->port, &e->identity);
 	list_append(&a->hub->exposes, &e->node);
 	list_append(&a->exposes, &e->of_agent);
@@ -238,6 +247,8 @@ struct expose *expose_open(struct agent *a, const struct bind_request *request,
 
 void expose_stop(struct expose *e)
 {
+	if (listener_is_open(&e->listener))
+		log_debug(e->agent->who, "listening on :%u no longer", e->port);
 	listener_close(&e->listener);
 }
 

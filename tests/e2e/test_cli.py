@@ -2,6 +2,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -301,6 +302,36 @@ def test_log_file(rig, target):
     client.stop()
     assert "Shutting down" in log.read_text()
     assert not client.err.text
+
+
+@pytest.mark.parametrize("given", [{"verbose": True}, {"log_level": "debug"}])
+@pytest.mark.parametrize("plaintext", [None, True])
+def test_debug_tells_every_step(rig, target, given, plaintext):
+    """From the name to the last stream; the token is in none of it."""
+    server = rig.server(plaintext=plaintext, **given)
+    with socket.create_server(("0.0.0.0", server.first)):
+        client = rig.client(server, target, host="localhost", plaintext=plaintext, **given)
+    assert client.port == server.first + 1
+    works(client.port)
+    over = "plaintext" if plaintext else r"TLSv1\.3, TLS_\w+"
+    for proc, wanted in (
+            (client, [rf"dialling localhost port {server.control}: \S+:{server.control}: connected",
+                      r"connected; logging in as \S+ with key default", rf"login accepted \({over}\)",
+                      r"asking for port 0 \(any\)", rf"granted localhost:{client.port}",
+                      r"stream 1 opened for 127\.0\.0\.1:\d+",
+                      r"stream 1 closed: 5 bytes from the service, 5 to it"]),
+            (server, [r"control connection accepted", rf"login over {over}",
+                      r"asks for port 0 \(any\)",
+                      rf"port {server.first} skipped: Address already in use",
+                      rf"listening on :{client.port}",
+                      rf"stream 1 opened for 127\.0\.0\.1:\d+ on :{client.port}",
+                      r"stream 1 closed: 5 bytes from the visitor, 5 to it"])):
+        for line in wanted:
+            proc.wait_err(rf"^\S+ +DEBUG (\S+: )?{line}$")
+    client.stop()
+    server.wait_err(rf"DEBUG \S+: listening on :{client.port} no longer$")
+    server.wait_err(r"DEBUG \S+: session over")
+    assert server.token() not in client.err.text + server.err.text
 
 
 def test_output_that_nobody_reads_any_more(rig, target):

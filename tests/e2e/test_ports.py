@@ -168,6 +168,13 @@ def test_default_name_is_host_and_local_port(rig, serve):
                     rf":{server.first}$")
 
 
+def test_most_connections_are_told_in_good_words(rig, target):
+    server = rig.server(max_conns=1)
+    client = rig.client(server, target)
+    works("127.0.0.1", client.port)
+    server.wait_err("WARN  1 public connection is open, the most allowed; further ones wait$")
+
+
 def test_over_ipv6(rig, serve):
     if not has_ipv6():
         missing("IPv6")
