@@ -323,7 +323,7 @@ def test_public_host_that_is_none(rig, name):
 @pytest.mark.parametrize("name, shown", [("[2001:db8::7]", "[2001:db8::7]"), ("a_b.example", "a_b.example")])
 def test_public_host_that_is_one(rig, serve, name, shown):
     server = rig.server(public_host=name)
-    assert f"--server {shown}:{server.control} " in server.out.text
+    server.wait_out(rf"--server {re.escape(shown)}:{server.control} ")
 
 
 @pytest.mark.parametrize("argv, words", [

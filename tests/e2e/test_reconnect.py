@@ -79,7 +79,7 @@ def test_port_that_was_taken_meanwhile(rig, target):
         since = len(client.out.text)
         client.forwarding(20, since)
         assert client.port == port + 1
-        assert re.search(r"WARN .*\b%d\b" % port, client.err.text)
+        client.wait_err(r"WARN .*\b%d\b" % port)
         works(client.port)
 
 
@@ -93,8 +93,8 @@ def test_range_that_moved_meanwhile(rig, target):
     since = len(client.out.text)
     client.forwarding(20, since)
     assert client.port == moved.first
-    assert f"port {port}, which this tunnel had, is outside the server's range; taking another" \
-        in client.err.text
+    client.wait_err(f"port {port}, which this tunnel had, is outside the server's range; "
+                    "taking another$")
     client.wait_err("Connected successfully, away .*, new address")
     works(client.port)
 

@@ -136,7 +136,7 @@ def test_start_screen_of_the_server(rig):
 ])
 def test_start_screen_says_all_that_is_accepted(rig, given, words):
     assert rig.run("gencert", "--host", "localhost").code == 0
-    assert row(rig.server(tls=True, **given), "TLS Encryption") == words
+    rig.server(tls=True, **given).wait_out(rf"^TLS Encryption +{re.escape(words)}$")
 
 
 @pytest.mark.parametrize("addr", ["", "0.0.0.0"])
@@ -146,17 +146,19 @@ def test_start_screen_without_a_token_prints_what_works(rig, target, addr):
     server = rig.server(addr=addr, token_file=None, state="file/state")
     server.wait_err(r"WARN +no token: \S+/file/state/token cannot be written \(Not a directory\); .*; "
                     r"try: --state-dir DIR or --token-file FILE$")
+    server.wait_out(f"^gotunnel client --server localhost:{server.control} --local localhost:3000$")
+    works(rig.client(("localhost", server.control), target).port)
+    server.stop()
     text = server.out.text
     assert "On this machine, beside your service:" in text and "Firewall" not in text
-    assert f"\ngotunnel client --server localhost:{server.control} --local localhost:3000\n" in text
-    works(rig.client(("localhost", server.control), target).port)
 
 
 def test_start_screen_of_a_server_that_nobody_can_log_in_to(rig):
     address = other_address() or missing("an address that is not loopback")
     (rig.folder / "file").write_text("")
     server = rig.server(addr=address, token_file=None, state="file/state")
-    assert row(server, "Token") == "none; nobody can log in"
+    server.wait_out("^Token +none; nobody can log in$")
+    server.stop()
     assert "gotunnel client" not in server.out.text and "Firewall" not in server.out.text
 
 
