@@ -335,9 +335,10 @@ int log_fatal(const char *command, int exit, const char *hint, const char *forma
 	snprintf(number, sizeof number, "%d", exit);
 	sink_flush();
 	if (config.format == LOG_TERM) {
-		fprintf(stderr, "gotunnel%s%s: %s\n", *command ? " " : "", command, text);
+		add(&l, "gotunnel%s%s: %s\n", *command ? " " : "", command, text);
 		if (hint && *hint)
-			fprintf(stderr, "  %s\n", hint);
+			add(&l, "  %s\n", hint);
+		sink_say(STDERR_FILENO, l.text, l.len);
 		return exit;
 	}
 	begin_record(&l, LOG_ERROR);

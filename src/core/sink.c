@@ -12,6 +12,7 @@ enum {
 	BATCH = 64 * 1024,
 	BATCH_MOST = 4 * 1024 * 1024,	/* while nobody reads */
 	AT_ONCE = 4096,		/* PIPE_BUF: what a pipe that can be written takes */
+	PATIENCE_MS = 2000,	/* for the last word of a process */
 };
 
 static struct {
@@ -91,11 +92,32 @@ int sink_fd(void)
 }
 
 /* Whether a write of at most AT_ONCE bytes would not wait. */
-static bool is_writable(int fd)
+static bool is_writable(int fd, int patience_ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
 
-	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
+	return poll(&p, 1, patience_ms) == 1 && (p.revents & POLLOUT);
+}
+
+/*
+ * Where to write what is meant for fd. A terminal that can be written may have
+ * room for less than a line, and then waits: it is opened once more, for a
+ * descriptor of our own that never does. (O_NONBLOCK on the given one would be
+ * the shell's, too.)
+ */
+static int unwaiting(int fd)
+{
+	static int own[STDERR_FILENO + 1]; /* 0: not asked yet, -1: none */
+	char path[64];
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	if (!own[fd]) {
+		own[fd] = -1;
+		if (isatty(fd) == 1 && ttyname_r(fd, path, sizeof path) == 0)
+			own[fd] = open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	}
+	return own[fd] > 0 ? own[fd] : fd;
 }
 
 /* Whole lines for one write: as many as never make a pipe wait. */
@@ -109,11 +131,12 @@ static size_t piece(const char *data, size_t len, bool file)
 	return end ? (size_t)(end - data) + 1 : AT_ONCE;
 }
 
-static size_t write_lines(int fd, const char *data, size_t len, bool file)
+static size_t write_lines(int fd, const char *data, size_t len, bool file, int patience_ms)
 {
 	size_t at = 0;
 
-	while (at < len && (file || is_writable(fd))) {
+	fd = unwaiting(fd);
+	while (at < len && (file || is_writable(fd, patience_ms))) {
 		size_t n = piece(data + at, len - at, file);
 		ssize_t written = write(fd, data + at, n);
 
@@ -126,7 +149,12 @@ static size_t write_lines(int fd, const char *data, size_t len, bool file)
 
 size_t sink_write(int fd, const char *data, size_t len)
 {
-	return write_lines(fd, data, len, is_file(fd));
+	return write_lines(fd, data, len, is_file(fd), 0);
+}
+
+void sink_say(int fd, const char *data, size_t len)
+{
+	write_lines(fd, data, len, is_file(fd), PATIENCE_MS);
 }
 
 void sink_flush(void)
@@ -136,7 +164,7 @@ void sink_flush(void)
 	if (!sink.batched)
 		return;
 	know();
-	n = write_lines(sink.fd, sink.batch, sink.batched, sink.is_file);
+	n = write_lines(sink.fd, sink.batch, sink.batched, sink.is_file, 0);
 	sink.batched -= n;
 	if (n && sink.batched)
 		memmove(sink.batch, sink.batch + n, sink.batched);

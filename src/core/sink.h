@@ -34,5 +34,7 @@ uint64_t sink_news(void);
 
 /* Whole lines to any descriptor, without waiting: the bytes taken. */
 size_t sink_write(int fd, const char *data, size_t len);
+/* The same for a last word, whose reader gets a moment to take it. */
+void sink_say(int fd, const char *data, size_t len);
 
 #endif
