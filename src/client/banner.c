@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/addr.h"
+#include "core/buf.h"
 #include "core/log.h"
 #include "net/term.h"
 
@@ -23,15 +24,15 @@ const char *banner_address(const struct banner *b, char *out, unsigned long cap)
 	return out;
 }
 
-static void rule(const char *left, const char *right, int inner)
+static void rule(struct buf *out, const char *left, const char *right, int inner)
 {
-	fputs(left, stdout);
+	buf_text(out, left);
 	for (int i = 0; i < inner; i++)
-		fputs("─", stdout);
-	puts(right);
+		buf_text(out, "─");
+	buf_format(out, "%s\n", right);
 }
 
-static void title(const char *version)
+static void title(struct buf *out, const char *version)
 {
 	unsigned columns = term_width(STDOUT_FILENO, INNER_MAX + BORDERS);
 	int inner = columns < INNER_MAX + BORDERS ? (int)columns - BORDERS : INNER_MAX;
@@ -39,12 +40,13 @@ static void title(const char *version)
 	int len = snprintf(text, sizeof text, "gotunnel %s", version);
 
 	if (len > inner) {
-		puts(text);
+		buf_format(out, "%s\n", text);
 		return;
 	}
-	rule("┌", "┐", inner);
-	printf("│%*s%s%*s│\n", (inner - len) / 2, "", text, inner - len - (inner - len) / 2, "");
-	rule("└", "┘", inner);
+	rule(out, "┌", "┐", inner);
+	buf_format(out, "│%*s%s%*s│\n", (inner - len) / 2, "", text,
+		inner - len - (inner - len) / 2, "");
+	rule(out, "└", "┘", inner);
 }
 
 enum { NAME_WIDTH = 22 };
@@ -62,28 +64,28 @@ static int cut(const char *text, unsigned columns)
 }
 
 /* On a narrow terminal the value goes below its name, and is cut. */
-static void row(const char *name, const char *value)
+static void row(struct buf *out, const char *name, const char *value)
 {
 	unsigned columns = term_width(STDOUT_FILENO, 80);
 
 	if (cut(value, columns - NAME_WIDTH - 1) < (int)strlen(value))
-		printf("%s\n  %.*s\n", name, cut(value, columns - 2), value);
+		buf_format(out, "%s\n  %.*s\n", name, cut(value, columns - 2), value);
 	else
-		printf("%-*s %s\n", NAME_WIDTH, name, value);
+		buf_format(out, "%-*s %s\n", NAME_WIDTH, name, value);
 }
 
-static void forwarding(const struct banner *b)
+static void forwarding(struct buf *out, const struct banner *b)
 {
 	char address[ADDR_HOST_MAX + 32], text[700];
 
 	banner_address(b, address, sizeof address);
 	snprintf(text, sizeof text, "%s → %s%s", address, b->local,
 		b->only_on_server ? " (only on the server)" : "");
-	printf("%-*s %s\n", NAME_WIDTH, "Forwarding", text); /* never cut */
-	printf("\n%s\n\n", address);
+	buf_format(out, "%-*s %s\n", NAME_WIDTH, "Forwarding", text); /* never cut */
+	buf_format(out, "\n%s\n\n", address);
 }
 
-static void print_all(const struct banner *b)
+static void print_all(struct buf *out, const struct banner *b)
 {
 	char when[32];
 	time_t now = time(NULL);
@@ -91,31 +93,34 @@ static void print_all(const struct banner *b)
 
 	localtime_r(&now, &tm);
 	strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &tm);
-	title(b->version);
-	printf("%-*s %s\n", NAME_WIDTH, "Session Status",
+	title(out, b->version);
+	buf_format(out, "%-*s %s\n", NAME_WIDTH, "Session Status",
 		log_has_color(STDOUT_FILENO) ? "\033[32monline\033[0m" : "online");
-	row("Version", b->version);
-	row("Tunnel Server", b->server);
-	row("TLS Encryption", b->encryption);
-	row("Auto-Reconnect", b->reconnects ? "enabled" : "disabled (--no-reconnect)");
-	forwarding(b);
-	puts("HTTP Requests");
-	row("Connected at", when);
+	row(out, "Version", b->version);
+	row(out, "Tunnel Server", b->server);
+	row(out, "TLS Encryption", b->encryption);
+	row(out, "Auto-Reconnect", b->reconnects ? "enabled" : "disabled (--no-reconnect)");
+	forwarding(out, b);
+	buf_text(out, "HTTP Requests\n");
+	row(out, "Connected at", when);
 }
 
 void banner_print(const struct banner *b, bool first)
 {
+	struct buf out = { .max = 16 * 1024 };
 	char address[ADDR_HOST_MAX + 32];
 
 	banner_address(b, address, sizeof address);
 	if (b->quiet)
-		puts(address);
+		buf_format(&out, "%s\n", address);
 	else if (!term_is(STDOUT_FILENO) || !log_is_term())
-		printf("Forwarding %s -> %s%s\n", address, b->local,
+		buf_format(&out, "Forwarding %s -> %s%s\n", address, b->local,
 			b->only_on_server ? " (only on the server)" : "");
 	else if (first)
-		print_all(b);
+		print_all(&out, b);
 	else
-		forwarding(b);
-	fflush(stdout);
+		forwarding(&out, b);
+	/* Never waiting for who reads it: the tunnel goes on. */
+	log_put(STDOUT_FILENO, out.data, out.len);
+	buf_fini(&out);
 }
