@@ -24,7 +24,7 @@ struct duo_side {
 	struct session session;
 	struct duo_end ends[DUO_STREAMS];
 	unsigned opened;
-	unsigned logins, ends_told, shutdowns, binds, bind_oks, bind_errs, answers;
+	unsigned logins, ends_told, shutdowns, binds, bind_oks, bind_errs, answers, wakes;
 	struct session_end end;
 	uint16_t bind_code;
 	uint8_t order[4096];	/* the number of the end of each pull */
@@ -86,6 +86,11 @@ static inline void duo_on_shutdown(void *owner, uint32_t drain_ms)
 {
 	(void)drain_ms;
 	((struct duo_side *)owner)->shutdowns++;
+}
+
+static inline void duo_on_output(void *owner)
+{
+	((struct duo_side *)owner)->wakes++;
 }
 
 static inline void duo_nothing(void *owner)
@@ -189,7 +194,7 @@ static const struct session_ops duo_ops = {
 	.on_login = duo_on_login,
 	.on_end = duo_on_end,
 	.on_shutdown = duo_on_shutdown,
-	.on_output = duo_nothing,
+	.on_output = duo_on_output,
 	.on_bind = duo_on_bind,
 	.on_unbind = duo_on_unbind,
 	.on_answer = duo_on_answer,

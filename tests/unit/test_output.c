@@ -160,6 +160,78 @@ static void a_reset_says_why_once(void **unused)
 	duo_fini(&d);
 }
 
+/* Whoever fills the queue holds streams and tunnels that the end would free:
+ * the session ends when its owner is next there, not from inside. */
+static void a_full_queue_ends_the_session_a_little_later(void **unused)
+{
+	static const struct bind_err err = { 9, CODE_PORT_RANGE, 0, { 0 } };
+	static struct duo d;
+
+	(void)unused;
+	duo_reach(&d, SESSION_OPEN);
+	for (size_t i = 0; i < SESSION_CONTROL_MAX / 16; i++)
+		binding_refuse(&d.server.session, &err);
+	assert_int_equal(d.server.ends_told, 0);
+	assert_int_equal(d.server.session.state, SESSION_OPEN);
+	session_tick(&d.server.session, 0, d.now);
+	assert_int_equal(d.server.ends_told, 1);
+	assert_int_equal(d.server.end.kind, SESSION_LOST);
+	session_tick(&d.server.session, 0, d.now);
+	assert_int_equal(d.server.ends_told, 1);
+	duo_fini(&d);
+}
+
+/* What was taken but is too little to be urgent is told after a second, and
+ * the owner hears of it at once, to set its timer. */
+static void a_little_credit_is_told_after_a_second(void **unused)
+{
+	static struct duo d;
+	unsigned i;
+
+	(void)unused;
+	duo_reach(&d, SESSION_OPEN);
+	i = duo_open(&d);
+	d.client.ends[i].holds = true;
+	duo_send(&d.server, i, 100, false);
+	duo_settle(&d);
+	session_tick(&d.client.session, 0, d.now);
+	d.client.wakes = 0;
+	stream_consumed(&d.client.session, d.client.ends[i].st, 100);
+	assert_int_not_equal(d.client.wakes, 0);
+	assert_true(session_tick(&d.client.session, 0, d.now) <= d.now + 1000000);
+	duo_settle(&d);
+	assert_int_equal(d.server.ends[i].st->send.consumed, 0);
+	d.now += 1000000;
+	session_tick(&d.client.session, 0, d.now);
+	duo_settle(&d);
+	assert_int_equal(d.server.ends[i].st->send.consumed, 100);
+	duo_fini(&d);
+}
+
+/* Streams that stand still hold most of the session's window: what the others
+ * take is told long before a quarter of the window. */
+static void a_session_short_of_credit_tells_early(void **unused)
+{
+	static struct duo d;
+	struct credit_recv *recv = &d.client.session.recv;
+	uint64_t stuck = SESSION_WINDOW - SESSION_WINDOW / 4, limit;
+	unsigned i;
+
+	(void)unused;
+	duo_reach(&d, SESSION_OPEN);
+	i = duo_open(&d);
+	duo_settle(&d);
+	assert_true(credit_recv_open(recv) > stuck);
+	recv->received += stuck;
+	d.server.session.send.sent += stuck;
+	limit = d.server.session.send.limit;
+	duo_send(&d.server, i, 2 * SESSION_STREAM_CREDIT, false);
+	duo_settle(&d);
+	assert_int_equal(d.client.ends[i].got, 2 * SESSION_STREAM_CREDIT);
+	assert_true(d.server.session.send.limit >= limit + SESSION_STREAM_CREDIT);
+	duo_fini(&d);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -170,6 +242,9 @@ int main(void)
 		cmocka_unit_test(control_goes_first_in_any_room),
 		cmocka_unit_test(half_a_close_leaves_the_other_half),
 		cmocka_unit_test(a_reset_says_why_once),
+		cmocka_unit_test(a_full_queue_ends_the_session_a_little_later),
+		cmocka_unit_test(a_little_credit_is_told_after_a_second),
+		cmocka_unit_test(a_session_short_of_credit_tells_early),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

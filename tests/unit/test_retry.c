@@ -106,6 +106,27 @@ static void calm(void **state)
 	assert_int_equal(wait, 1000);
 }
 
+/* A server that takes every login and drops it soon: waits grow all the same,
+ * attempts are not used up, and a calm minute forgets it. */
+static void flapping(void **state)
+{
+	static const uint64_t most[] = { 1000, 2000, 4000, 8000, 16000, 30000, 30000 };
+	struct retry r = make(true, 3);
+	uint64_t wait, now = SECOND;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(most); i++) {
+		retry_success(&r, now);
+		now += SECOND;
+		assert_int_equal(retry_failure(&r, RETRY_UNREACHABLE, now, 0, &wait), RETRY_AGAIN);
+		assert_int_equal(wait, most[i]);
+	}
+	retry_success(&r, now);
+	now += 60 * SECOND;
+	assert_int_equal(retry_failure(&r, RETRY_UNREACHABLE, now, 0, &wait), RETRY_AGAIN);
+	assert_int_equal(wait, 1000);
+}
+
 static void not_at_all(void **state)
 {
 	struct retry r = make(false, 10);
@@ -123,6 +144,7 @@ int main(void)
 		cmocka_unit_test(counts),
 		cmocka_unit_test(no_network),
 		cmocka_unit_test(calm),
+		cmocka_unit_test(flapping),
 		cmocka_unit_test(not_at_all),
 	};
 

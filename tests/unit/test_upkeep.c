@@ -114,6 +114,21 @@ static void the_peer_says_why(void **unused)
 	duo_fini(&d);
 }
 
+static void shutdown_is_told_once(void **unused)
+{
+	static struct duo d;
+
+	(void)unused;
+	duo_reach(&d, SESSION_OPEN);
+	for (int i = 0; i < 3; i++) {
+		session_shutdown(&d.server.session, 1000);
+		duo_settle(&d);
+		d.server.session.drain_sent = false; /* As a peer that repeats it. */
+	}
+	assert_int_equal(d.client.shutdowns, 1);
+	duo_fini(&d);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -123,6 +138,7 @@ int main(void)
 		cmocka_unit_test(an_ack_of_bytes_never_sent_is_refused),
 		cmocka_unit_test(shutdown_is_told_once_and_opens_nothing),
 		cmocka_unit_test(the_peer_says_why),
+		cmocka_unit_test(shutdown_is_told_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
