@@ -62,7 +62,7 @@ static const char *state(const struct hub *h)
 static void status(void *owner, struct json *j)
 {
 	const struct hub *h = owner;
-	char at[ADDR_HOST_MAX + 16], started[32];
+	char at[ADDR_HOST_MAX + 16], started[32], name[32];
 	time_t begun = time(NULL) - (time_t)(uptime_ms(h) / 1000);
 	struct tm tm;
 
@@ -71,6 +71,8 @@ static void status(void *owner, struct json *j)
 	json_text(j, "role", "server");
 	json_text(j, "version", h->config->program_version);
 	json_uint(j, "pid", (uint64_t)getpid());
+	snprintf(name, sizeof name, "server-%u", listener_port(&h->control));
+	json_text(j, "name", name);
 	json_text(j, "address", addr_join(h->config->addr_host ? h->config->addr_host : "::",
 		listener_port(&h->control), at, sizeof at));
 	json_text(j, "state", state(h));

@@ -75,12 +75,11 @@ void traffic_json_ngrok(const struct traffic *t, const struct traffic_facts *fac
 	struct json *j)
 {
 	const struct metrics_traffic *c = &t->counts;
-	char url[ADDR_HOST_MAX + 32], uri[32];
+	char url[ADDR_HOST_MAX + 32];
 
-	snprintf(uri, sizeof uri, "/api/tunnels/%u", t->port);
 	json_begin_object(j, NULL);
 	json_text(j, "name", t->name);
-	json_text(j, "uri", uri);
+	json_text(j, "uri", "/api/tunnels");
 	json_text(j, "public_url", traffic_url(t, facts->public_host, url, sizeof url));
 	json_text(j, "proto", t->is_http ? "http" : "tcp");
 	json_begin_object(j, "config");
