@@ -46,6 +46,16 @@ page = (top / "man" / "gotunnel.1.scd").read_text()
 for command in re.findall(r"^  ([a-z]+) {2,}", run("help"), re.M):
     if not re.search(rf"\*{command}\*", page):
         bad.append(f"gotunnel(1) lacks the command {command}")
+# The metrics that the page names are those that the code has.
+metric = re.compile(r"\bgotunnel_[a-z_]*[a-z]\b")
+page = (top / "man" / "gotunnel-admin.7.scd").read_text()
+named = set(metric.findall(page))
+coded = {re.sub("_bucket$", "", name) for file in ("metrics.h", "prometheus.c")
+         for name in re.findall(r'"(gotunnel_\w+)[{"]', (top / "src/core" / file).read_text())}
+if len(coded) < 20:
+    bad.append("too few metrics were found in the code")
+for name in sorted(coded ^ named):
+    bad.append(f"gotunnel-admin(7) and the code differ in the metric {name}")
 for line in bad:
     print(line)
 sys.exit(bool(bad))
