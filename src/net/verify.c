@@ -143,6 +143,7 @@ static const char *clock_text(char *buf, size_t cap)
 bool verify_explain(const struct verify *v, const char *host, const char *ca,
 	 char *what, size_t what_cap, char *hint, size_t hint_cap)
 {
+	bool by_system = strcmp(ca, "system") == 0;
 	char now[32];
 
 	*hint = '\0';
@@ -166,8 +167,8 @@ bool verify_explain(const struct verify *v, const char *host, const char *ca,
 		break;
 	default:
 		snprintf(what, what_cap, "certificate is not signed by %s",
-			strcmp(ca, "system") ? ca : "the system's roots");
-		snprintf(hint, hint_cap, "%s", strcmp(ca, "system") ?
+			by_system ? "the system's roots" : ca);
+		snprintf(hint, hint_cap, "%s", !by_system ?
 			"copy the server's ca-cert.pem; public certificate: "
 			"--tls-ca system; no certificates: leave out --tls" : v->is_made ?
 			"the server shows no certificate of a CA: start it with --tls, or leave out "

@@ -97,6 +97,13 @@ void expose_answered(struct expose *e)
 	expose_update(e);
 }
 
+static void on_starved(struct listener *l, int error)
+{
+	struct expose *e = l->data;
+
+	hub_starved(e->hub, error);
+}
+
 /* --- ports -------------------------------------------------------------------- */
 
 static int listen_on(struct expose *e, uint16_t port)
@@ -236,6 +243,7 @@ struct expose *expose_open(struct agent *a, const struct bind_request *request,
 	if (code)
 		return refuse(e, err, code, text);
 	e->listener.data = e;
+	e->listener.on_starved = on_starved;
 	e->traffic->port = e->port;
 	log_debug(a->who, "listening on :%u", e->port);
 	portpool_use(&a->hub->ports, e->port, &e->identity);

@@ -1,5 +1,7 @@
 #include "server/hub.h"
 
+#include <string.h>
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -52,6 +54,17 @@ bool hub_may_log(struct hub *h, struct log_limit *limit)
 	if (suppressed)
 		log_info(NULL, "suppressed %u lines like the next", suppressed);
 	return pass;
+}
+
+void hub_starved(struct hub *h, int error)
+{
+	uint64_t second = worker_now(&h->worker) / 1000000;
+
+	shard_add(&h->worker.metrics.accept_pauses, 1);
+	if (second == h->starved_log.second)
+		return; /* One line a second: it is tried five times. */
+	h->starved_log.second = second;
+	log_warn(NULL, "cannot accept more connections for now: %s", strerror(-error));
 }
 
 void hub_close(struct hub *h)

@@ -40,12 +40,16 @@ struct hub {
 	bool is_stopping;
 	int exit;
 	/* Kinds of lines that peers can cause. */
-	struct log_limit refused_log, stranger_log, full_log, login_log, tunnel_log, end_log;
+	struct log_limit refused_log, stranger_log, full_log, login_log, tunnel_log, end_log,
+		starved_log;
 };
 
 /* Counts public connections; listeners pause at the most and go on below. */
 void hub_conn_opened(struct hub *h);
 void hub_conn_closed(struct hub *h);
+
+/* A listener paused for lack of descriptors or memory: listener.on_starved. */
+void hub_starved(struct hub *h, int error);
 
 /* Begins to close what the loop waits for. */
 void hub_close(struct hub *h);

@@ -95,6 +95,11 @@ static void on_control(struct listener *l, int fd, const struct sockaddr_storage
 	agent_accept(h, fd, peer);
 }
 
+static void on_starved(struct listener *l, int error)
+{
+	hub_starved(l->data, error);
+}
+
 static int listen_failed(const struct hub *h, int err)
 {
 	const struct server_config *c = h->config;
@@ -197,6 +202,7 @@ static int open_hub(struct hub *h, uv_loop_t *loop)
 	err = listener_open(&h->control, &h->worker, numeric(h->config->addr_host),
 		h->config->addr_port, false, on_control);
 	h->control.data = h;
+	h->control.on_starved = on_starved;
 	if (err)
 		return listen_failed(h, err);
 	return server_pages_open(h);

@@ -1,6 +1,7 @@
 """Other protocols on the control port: closed soon, one line in the log, nothing left open."""
 import os
 import random
+import re
 import socket
 import ssl
 import subprocess
@@ -8,7 +9,8 @@ import time
 
 import pytest
 
-from kit import limit, need, until, wire
+from kit import limit, need, ports, until, wire
+from kit.gotunnel import Server
 from kit.origin import echo
 from kit.stream import connect, read_exactly, reset
 
@@ -185,3 +187,27 @@ def test_200_strangers_leave_the_tunnel_alone(rig, serve, server):
         until(lambda: server.descriptors() <= before, 10, "the descriptors from before")
         assert server.rss() - memory < (8 << 20) * (8 if limit(1) > 1 else 1)
     assert "Session lost" not in client.err.text
+
+
+def test_out_of_descriptors(rig, serve):
+    """Accepting waits, is told of once a second and counted, and goes on after relief."""
+    control, first, admin = ports.one(), ports.block(2), ports.one()
+    server = rig.add(Server([need("prlimit"), "--nofile=96:96", rig.path, "server", "--addr",
+                             f"127.0.0.1:{control}", "--start-port", first, "--end-port", first + 1,
+                             "--token-file", rig.token_file, "--state-dir", rig.folder / "s",
+                             "--admin", f"127.0.0.1:{admin}"], env=rig.env(), cwd=rig.folder)).ready()
+    held = [socket.create_connection(("127.0.0.1", control)) for _ in range(150)]
+    server.wait_err("cannot accept more connections for now: Too many open files")
+    lines = server.err.text.count("cannot accept")
+    assert lines <= 2
+    for s in held:
+        s.close()
+    server.host, server.control, server.token_file = "127.0.0.1", control, rig.token_file
+    client = rig.client(server, serve(echo))
+    with connect("127.0.0.1", client.port) as s:
+        s.sendall(b"hello")
+        assert read_exactly(s, 5) == b"hello"
+    with socket.create_connection(("127.0.0.1", admin)) as s:
+        s.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        page = s.makefile().read()
+    assert re.search(r"^gotunnel_accept_pauses_total [1-9]", page, re.M)
