@@ -49,7 +49,7 @@ static void begin(struct json *j, const char *key)
 	buf_add(j->out, ":", 1);
 }
 
-static void open(struct json *j, const char *key, const char *opener, char closer)
+static void enter(struct json *j, const char *key, const char *opener, char closer)
 {
 	assert(j->depth < JSON_DEPTH);
 	begin(j, key);
@@ -60,12 +60,12 @@ static void open(struct json *j, const char *key, const char *opener, char close
 
 void json_begin_object(struct json *j, const char *key)
 {
-	open(j, key, "{", '}');
+	enter(j, key, "{", '}');
 }
 
 void json_begin_array(struct json *j, const char *key)
 {
-	open(j, key, "[", ']');
+	enter(j, key, "[", ']');
 }
 
 void json_end(struct json *j)

@@ -39,7 +39,7 @@ static void number(struct buf *out, uint64_t v)
 }
 
 /* name{port="N" */
-static void open(struct page *p, const char *name, uint16_t port)
+static void begin_row(struct page *p, const char *name, uint16_t port)
 {
 	buf_text(p->out, name);
 	buf_text(p->out, "{port=\"");
@@ -47,7 +47,7 @@ static void open(struct page *p, const char *name, uint16_t port)
 	buf_text(p->out, "\"");
 }
 
-static void close(struct page *p, const char *before, uint64_t value)
+static void end_row(struct page *p, const char *before, uint64_t value)
 {
 	buf_text(p->out, before);
 	buf_text(p->out, "} ");
@@ -60,8 +60,8 @@ static void write_counts(struct page *p)
 #define X(member, kind, name, help)                                                              \
 	family(p, name, #kind, help);                                                            \
 	for (size_t i = 0; i <= p->count; i++) {                                                 \
-		open(p, name, row(p, i)->port);                                                  \
-		close(p, "", shard_get(&row(p, i)->traffic->member));                            \
+		begin_row(p, name, row(p, i)->port);                                                  \
+		end_row(p, "", shard_get(&row(p, i)->traffic->member));                            \
 	}
 	METRICS_TRAFFIC(X)
 #undef X
@@ -78,10 +78,10 @@ static void write_resets(struct page *p)
 
 			if (!n)
 				continue;
-			open(p, name, row(p, i)->port);
+			begin_row(p, name, row(p, i)->port);
 			buf_text(p->out, ",code=\"");
 			buf_text(p->out, code_name(c));
-			close(p, "\"", n);
+			end_row(p, "\"", n);
 		}
 	}
 }
@@ -100,9 +100,9 @@ static void write_classes(struct page *p)
 
 			for (unsigned s = 0; s < 100; s++)
 				n += shard_get(&http->status[class * 100 + s]);
-			open(p, name, row(p, i)->port);
+			begin_row(p, name, row(p, i)->port);
 			buf_text(p->out, ",class=\"");
-			close(p, text, n);
+			end_row(p, text, n);
 		}
 	}
 }
@@ -133,10 +133,10 @@ static void write_latency(struct page *p)
 		if (!http)
 			continue;
 		for (unsigned b = 0; b <= BOUNDS; b++) {
-			open(p, bucket, port);
+			begin_row(p, bucket, port);
 			buf_text(p->out, ",le=\"");
 			buf_text(p->out, b < BOUNDS ? bounds[b].le : "+Inf");
-			close(p, "\"", b < BOUNDS ? histogram_below(&http->latency, bounds[b].us) :
+			end_row(p, "\"", b < BOUNDS ? histogram_below(&http->latency, bounds[b].us) :
 				http->latency.count);
 		}
 		buf_format(p->out, "%s_sum{port=\"%u\"} %.6f\n", name, port,

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "server/expose.h"

@@ -90,13 +90,10 @@ void trace_close(struct trace *t)
 static void print(const char *text)
 {
 	char line[LINE_TEXT_MAX + 1];
-	size_t len = strlen(text);
+	int len = snprintf(line, sizeof line, "%s\n", text);
 
-	if (len > LINE_TEXT_MAX)
-		len = LINE_TEXT_MAX;
-	memcpy(line, text, len);
-	line[len] = '\n';
-	log_put(STDOUT_FILENO, line, len + 1);
+	if (len > 0)
+		log_put(STDOUT_FILENO, line, (size_t)len);
 }
 
 /* Whether one more line may go to the terminal now. */
