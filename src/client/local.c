@@ -148,7 +148,7 @@ static void fail(struct call *c)
 {
 	struct pipe *p = c->pipe;
 
-	if (!p->traffic->is_http || !p->stream || p->fin_due) {
+	if (!p->meter.traffic->is_http || !p->stream || p->fin_due) {
 		pipe_reset(p, c->code);
 		return;
 	}
@@ -193,7 +193,7 @@ static void on_pipe_done(struct pipe *p)
 	struct call *c = p->user;
 
 	log_debug(NULL, "stream %u closed: %" PRIu64 " bytes from the service, %" PRIu64 " to it%s%s",
-		c->id, p->up, p->down, p->code ? "; " : "", p->code ? code_text(p->code) : "");
+		c->id, p->meter.up, p->meter.down, p->code ? "; " : "", p->code ? code_text(p->code) : "");
 	if (c->dial)
 		c->local->dialling--;
 	dial_cancel(c->dial);
@@ -222,7 +222,7 @@ enum code local_open(struct local *l, struct link *link, struct stream *st,
 	p->user = c;
 	p->on_done = on_pipe_done;
 	pipe_join(p, st);
-	pipe_watch(p, &l->pages->trace, l->pages->traffic, peer);
+	meter_open(&p->meter, &l->pages->trace, l->pages->traffic, peer);
 	c->dial = dial(l, on_dialled, c);
 	if (c->dial)
 		l->dialling++;

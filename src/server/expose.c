@@ -45,7 +45,7 @@ static void on_pipe_done(struct pipe *p)
 	struct agent *a = p->link->owner;
 
 	log_debug(a->who, "stream %u closed: %" PRIu64 " bytes from the visitor, %" PRIu64 " to it%s%s",
-		(unsigned)(uintptr_t)p->user, p->up, p->down, p->code ? "; " : "",
+		(unsigned)(uintptr_t)p->user, p->meter.up, p->meter.down, p->code ? "; " : "",
 		p->code ? code_text(p->code) : "");
 	hub_conn_closed(a->hub);
 }
@@ -78,7 +78,7 @@ static void on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 	p->user = (void *)(uintptr_t)st->id;
 	p->on_done = on_pipe_done;
 	pipe_join(p, st);
-	pipe_watch(p, &e->hub->trace, e->traffic, &open.peer);
+	meter_open(&p->meter, &e->hub->trace, e->traffic, &open.peer);
 	hub_conn_opened(e->hub);
 	e->unanswered++;
 	pipe_attach(p, fd);

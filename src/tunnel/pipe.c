@@ -27,7 +27,7 @@ struct pipe *pipe_new(struct link *link)
 		return NULL;
 	p->link = link;
 	p->sock.fd = -1;
-	p->begun_us = worker_now(link->worker);
+	meter_init(&p->meter, link->session.config.role == SESSION_SERVER, worker_now(link->worker));
 	list_init(&p->node);
 	poller_turn_init(&p->turn, on_turn);
 	list_append(&link->pipes, &p->node);
@@ -38,71 +38,6 @@ void pipe_join(struct pipe *p, struct stream *st)
 {
 	p->stream = st;
 	st->user = p;
-}
-
-/* --- counting -------------------------------------------------------------- */
-
-/* Whether the socket is the visitor's, or else the service's. */
-static bool has_visitor(const struct pipe *p)
-{
-	return p->link->session.config.role == SESSION_SERVER;
-}
-
-void pipe_watch(struct pipe *p, struct trace *trace, struct traffic *traffic,
-	const struct flow_addr *peer)
-{
-	p->traffic = traffic_ref(traffic);
-	shard_add(&traffic->counts.streams, 1);
-	shard_add(&traffic->counts.streams_open, 1);
-	p->tap = tap_new(trace, traffic, peer);
-}
-
-/* Bytes of the socket, or of the stream, pass. */
-static void show(struct pipe *p, bool of_socket, const void *data, size_t len)
-{
-	if (of_socket == has_visitor(p))
-		tap_received(p->tap, data, len);
-	else
-		tap_sent(p->tap, data, len);
-}
-
-/* They passed, and count. */
-static void count(struct pipe *p, bool of_socket, size_t len)
-{
-	if (of_socket)
-		p->up += len;
-	else
-		p->down += len;
-	if (!p->traffic)
-		return;
-	if (of_socket == has_visitor(p))
-		shard_add(&p->traffic->counts.received_bytes, len);
-	else
-		shard_add(&p->traffic->counts.sent_bytes, len);
-}
-
-static void count_queue(struct pipe *p)
-{
-	size_t now = queue_len(&p->queue);
-
-	if (p->traffic && now != p->noted)
-		shard_add(&p->traffic->counts.buffered_bytes, (uint64_t)now - p->noted);
-	p->noted = now;
-}
-
-static void stop_counting(struct pipe *p)
-{
-	uint64_t received = has_visitor(p) ? p->up : p->down;
-	uint64_t sent = has_visitor(p) ? p->down : p->up;
-
-	tap_close(p->tap, p->code, received, sent);
-	p->tap = NULL;
-	if (!p->traffic)
-		return;
-	count_queue(p);
-	traffic_ended(p->traffic, p->code, worker_now(p->link->worker) - p->begun_us);
-	traffic_unref(p->traffic);
-	p->traffic = NULL;
 }
 
 /* --- ending ---------------------------------------------------------------- */
@@ -128,7 +63,7 @@ static void finish(struct pipe *p)
 	poller_close_sock(&p->sock);
 	queue_fini(&p->queue);
 	queue_fini(&p->answer);
-	stop_counting(p);
+	meter_close(&p->meter, p->code, worker_now(p->link->worker));
 	if (p->timer)
 		timer_free(p->timer);
 	p->timer = NULL;
@@ -201,7 +136,7 @@ static void break_off(struct pipe *p)
 	}
 	p->broken = true;
 	queue_fini(&p->queue);
-	count_queue(p);
+	meter_queue(&p->meter, queue_len(&p->queue));
 	consumed(p, queued);
 	if (p->eof)
 		pipe_reset(p, own_code(p));
@@ -226,7 +161,7 @@ static size_t push(struct pipe *p, const uint8_t *data, size_t len)
 			break;
 		}
 	}
-	count(p, false, at);
+	meter_count(&p->meter, false, at);
 	return at;
 }
 
@@ -248,7 +183,7 @@ static void flush(struct pipe *p)
 
 	if (n) {
 		queue_drop(&p->queue, n);
-		count_queue(p);
+		meter_queue(&p->meter, queue_len(&p->queue));
 		consumed(p, n);
 	}
 	if (p->broken)
@@ -261,9 +196,9 @@ void pipe_take(struct pipe *p, const uint8_t *data, size_t len)
 {
 	size_t n = 0;
 
-	show(p, false, data, len);
+	meter_show(&p->meter, false, data, len);
 	if (p->state == PIPE_ANSWERING)
-		count(p, false, len);
+		meter_count(&p->meter, false, len);
 	if (p->state == PIPE_DONE || p->state == PIPE_ANSWERING || p->broken) {
 		if (p->stream)
 			stream_consumed(&p->link->session, p->stream, len);
@@ -279,7 +214,7 @@ void pipe_take(struct pipe *p, const uint8_t *data, size_t len)
 	} else if (queue_append(&p->queue, data + n, len - n) < 0) {
 		pipe_reset(p, CODE_OVERLOADED);
 	} else {
-		count_queue(p);
+		meter_queue(&p->meter, queue_len(&p->queue));
 		if (p->state == PIPE_WAITING && p->on_bytes)
 			p->on_bytes(p);
 	}
@@ -288,8 +223,7 @@ void pipe_take(struct pipe *p, const uint8_t *data, size_t len)
 void pipe_end(struct pipe *p)
 {
 	p->fin_due = true;
-	if (has_visitor(p))
-		tap_sent_end(p->tap);
+	meter_end(&p->meter, false);
 	send_fin(p);
 	settle(p);
 }
@@ -307,8 +241,7 @@ static void ended(struct pipe *p, bool error)
 		return;
 	}
 	p->eof = true;
-	if (!has_visitor(p))
-		tap_sent_end(p->tap);
+	meter_end(&p->meter, true);
 	stream_close(&p->link->session, p->stream);
 	settle(p);
 }
@@ -320,8 +253,8 @@ static size_t pull_answer(struct pipe *p, uint8_t *out, size_t cap)
 
 	memcpy(out, queue_data(&p->answer), n);
 	queue_drop(&p->answer, n);
-	show(p, true, out, n);
-	count(p, true, n);
+	meter_show(&p->meter, true, out, n);
+	meter_count(&p->meter, true, n);
 	if (queue_len(&p->answer) == 0)
 		ended(p, false);
 	return n;
@@ -346,8 +279,8 @@ size_t pipe_pull(struct pipe *p, uint8_t *out, size_t cap)
 			ended(p, n < 0);
 			break;
 		}
-		show(p, true, out + at, (size_t)n);
-		count(p, true, (size_t)n);
+		meter_show(&p->meter, true, out + at, (size_t)n);
+		meter_count(&p->meter, true, (size_t)n);
 		at += (size_t)n;
 		/* A short read has drained the kernel, but for a FIN or RST. */
 		if (at < cap && !p->sock.hangup && !p->sock.failed && !p->broken) {
@@ -455,8 +388,8 @@ void pipe_answer(struct pipe *p, const void *data, size_t len)
 	p->state = PIPE_ANSWERING;
 	timer_start(p->timer, ANSWER_MS);
 	queue_fini(&p->queue);
-	count_queue(p);
-	count(p, false, queued);
+	meter_queue(&p->meter, queue_len(&p->queue));
+	meter_count(&p->meter, false, queued);
 	stream_consumed(&p->link->session, p->stream, queued);
 	stream_ready(&p->link->session, p->stream);
 }
@@ -477,10 +410,7 @@ int pipe_attach(struct pipe *p, int fd)
 		return err;
 	}
 	p->sock.writable = true;
-	if (p->traffic) {
-		shard_add(&p->traffic->counts.connections, 1);
-		rate_add(&p->traffic->conns, worker_now(p->link->worker));
-	}
+	meter_connected(&p->meter, worker_now(p->link->worker));
 	if (p->by_peer) {
 		hand_over(p);
 		return 0;

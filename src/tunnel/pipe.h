@@ -10,7 +10,7 @@
 #include "mux/session.h"
 #include "net/poller.h"
 #include "net/timer.h"
-#include "tunnel/tap.h"
+#include "tunnel/meter.h"
 
 struct link;
 
@@ -47,12 +47,9 @@ struct pipe {
 	bool broken;		/* the socket takes no more bytes */
 	enum code code;		/* why it was reset, CODE_OK: it was not */
 	bool by_peer;		/* the far end reset it */
-	uint64_t up, down;	/* bytes socket to stream, and stream to socket */
-	uint64_t begun_us, ending_us; /* of it, and of its last state */
+	struct meter meter;	/* bytes socket to stream, and back */
+	uint64_t ending_us;	/* since when it hands over */
 	struct queue answer;	/* what is still to be said while answering */
-	struct traffic *traffic; /* where it is counted, or NULL */
-	struct tap *tap;	/* who watches it, or NULL */
-	size_t noted;		/* bytes of the queue that are counted */
 	struct turn turn;
 	struct timer *timer;	/* only while handing over or answering */
 	struct list node;	/* on link->pipes */
@@ -66,11 +63,6 @@ struct pipe *pipe_new(struct link *link);
 
 /* Ties the stream to it: st->user becomes the pipe. */
 void pipe_join(struct pipe *p, struct stream *st);
-
-/* Counts the stream into the traffic from now on, and has it watched if the
- * trace is on. Once, before any byte. */
-void pipe_watch(struct pipe *p, struct trace *trace, struct traffic *traffic,
-	const struct flow_addr *peer);
 
 /* There will be no socket: the stream gets these bytes, copied, and its end;
  * what it sends is dropped. Only while waiting. */
