@@ -217,8 +217,9 @@ static void add_number(struct line *l, const char *name, double value)
 		add(l, "%.3f", isfinite(value) ? value : 0);
 		return;
 	}
-	thousandths = (uint64_t)(value * 1000 + 0.5);
-	whole = thousandths / 1000;
+	whole = (uint64_t)value;
+	thousandths = (uint64_t)((value - (double)whole) * 1000 + 0.5);
+	whole += thousandths / 1000;
 	thousandths %= 1000;
 	for (int i = 0; i < 3; i++, thousandths /= 10) {
 		if (!point && thousandths % 10 == 0)
