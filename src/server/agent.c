@@ -261,8 +261,10 @@ static void log_end(struct agent *a, const struct session_end *end)
 static void on_end(struct link *l, const struct session_end *end)
 {
 	struct agent *a = agent_of(l);
-	/* A client that says goodbye gives its ports back at once. */
-	bool left = end->code == CODE_SHUTTING_DOWN || end->kind == SESSION_FINISHED;
+	/* A client that says goodbye gives its ports back at once; when it is the
+	 * server that does, they are kept for when it is back. */
+	bool left = !a->hub->is_stopping &&
+		(end->code == CODE_SHUTTING_DOWN || end->kind == SESSION_FINISHED);
 	struct list *n;
 
 	log_debug(a->who, "session over; last round trip %" PRIu64 " us", l->session.rtt_us);

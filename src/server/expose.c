@@ -12,8 +12,6 @@
 #include "mux/binding.h"
 #include "server/agent.h"
 
-enum { LEASE_US = 60 * 1000 * 1000 };
-
 static void on_accept(struct listener *l, int fd, const struct sockaddr_storage *peer);
 
 /* --- connections ----------------------------------------------------------- */
@@ -247,6 +245,7 @@ struct expose *expose_open(struct agent *a, const struct bind_request *request,
 	e->traffic->port = e->port;
 	log_debug(a->who, "listening on :%u", e->port);
 	portpool_use(&a->hub->ports, e->port, &e->identity);
+	leases_touch(&a->hub->leases);
 	list_append(&a->hub->exposes, &e->node);
 	list_append(&a->exposes, &e->of_agent);
 	expose_update(e);
@@ -266,7 +265,8 @@ void expose_close(struct expose *e, bool lease)
 	uint64_t now = worker_now(&e->hub->worker);
 
 	expose_stop(e);
-	portpool_release(&e->hub->ports, e->port, lease ? now + LEASE_US : 0);
+	portpool_release(&e->hub->ports, e->port, lease ? now + HUB_LEASE_US : 0);
+	leases_touch(&e->hub->leases);
 	list_remove(&e->node);
 	list_remove(&e->of_agent);
 	for (struct list *n = l->pipes.next, *next; n != &l->pipes; n = next) {

@@ -74,6 +74,7 @@ void hub_close(struct hub *h)
 	if (listener_is_open(&h->control))
 		listener_close(&h->control);
 	trace_close(&h->trace);
+	leases_close(&h->leases);
 	timer_free(h->drain);
 	h->drain = NULL;
 	signals_close(&h->signals);

@@ -12,11 +12,16 @@
 #include "net/tls.h"
 #include "net/worker.h"
 #include "server/credentials.h"
+#include "server/leases.h"
 #include "server/portpool.h"
 #include "server/server.h"
 #include "tunnel/trace.h"
 
 struct admin;
+
+/* How long a port is kept for a client that vanished, or was there before the
+ * server was started anew. */
+#define HUB_LEASE_US 60000000ull
 
 /* What the parts of a running server share. One a process today, one a
  * worker later. Internal to server/. */
@@ -26,6 +31,7 @@ struct hub {
 	struct tls_context *tls;
 	struct credentials credentials;
 	struct portpool ports;
+	struct leases leases;	/* the ports, over restarts */
 	struct listener control;
 	struct signals signals;
 	struct trace trace;

@@ -92,6 +92,14 @@ uint64_t portpool_kept_us(const struct portpool *p, uint16_t port,
 	return 0;
 }
 
+const struct portpool_identity *portpool_owner(const struct portpool *p, uint16_t port,
+	uint64_t now_us)
+{
+	const struct portpool_entry *e = entry(p, port);
+
+	return e->used || (e->leased && now_us < e->until_us) ? &e->owner : NULL;
+}
+
 void portpool_use(struct portpool *p, uint16_t port, const struct portpool_identity *who)
 {
 	*entry(p, port) = (struct portpool_entry){ .used = true, .owner = *who };

@@ -55,6 +55,10 @@ uint64_t portpool_kept_us(const struct portpool *p, uint16_t port,
 
 void portpool_use(struct portpool *p, uint16_t port, const struct portpool_identity *who);
 
+/* Whose the port is, by use or by a lease that lasts; NULL when it is free. */
+const struct portpool_identity *portpool_owner(const struct portpool *p, uint16_t port,
+	uint64_t now_us);
+
 /* The tunnel ended: the port is free at once (until_us 0), or is kept for its
  * owner until then. */
 void portpool_release(struct portpool *p, uint16_t port, uint64_t until_us);

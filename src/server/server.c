@@ -205,6 +205,9 @@ static int open_hub(struct hub *h, uv_loop_t *loop)
 	h->control.on_starved = on_starved;
 	if (err)
 		return listen_failed(h, err);
+	if (leases_open(&h->leases, &h->worker, &h->ports, h->config->state_dir,
+		listener_port(&h->control), worker_now(&h->worker) + HUB_LEASE_US) < 0)
+		return log_fatal("server", 1, NULL, "out of memory");
 	return server_pages_open(h);
 }
 
@@ -240,6 +243,7 @@ int server_run(const struct server_config *config)
 		log_info(NULL, "Ready for connections");
 	}
 	uv_run(&loop, UV_RUN_DEFAULT);
+	leases_save(&h.leases);
 	log_flush();
 	close_hub(&h);
 	uv_loop_close(&loop);
