@@ -86,7 +86,7 @@ bool admin_is_at(const struct admin *a, const struct sockaddr *sa);
  * Returns the exit code. */
 int admin_failed(const char *command, const char *host, uint16_t port, int err);
 
-/* The folder of the unix sockets: $XDG_RUNTIME_DIR/gotunnel when that is a
+/* The folder of the unix sockets: $RUNTIME_DIRECTORY, else $XDG_RUNTIME_DIR/gotunnel when that is a
  * folder of this user, else /run/gotunnel for root, else /tmp/gotunnel-UID. 0,
  * or -1 when the path is too long. */
 int admin_folder(char *out, size_t cap);

@@ -27,11 +27,13 @@ static const char *runtime_folder(void)
 
 int place_folder(unsigned n, char *out, size_t cap)
 {
-	const char *runtime = runtime_folder();
+	const char *given = getenv("RUNTIME_DIRECTORY"), *runtime = runtime_folder();
 	char path[4096];
 	int len = -1;
 
-	if (runtime && n-- == 0)
+	if (given && *given == '/')
+		len = n ? -1 : snprintf(path, sizeof path, "%.*s", (int)strcspn(given, ":"), given);
+	else if (runtime && n-- == 0)
 		len = snprintf(path, sizeof path, "%s/gotunnel", runtime);
 	else if (n == 0 && geteuid() == 0)
 		len = snprintf(path, sizeof path, "/run/gotunnel");

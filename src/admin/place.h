@@ -7,6 +7,7 @@
  * Where the unix sockets of this user's processes stand. Blocking, for the
  * start and for `gotunnel stats`.
  *
+ *	$RUNTIME_DIRECTORY		alone, where systemd set it
  *	$XDG_RUNTIME_DIR/gotunnel	if that is this user's own folder
  *	/run/gotunnel			for root
  *	/tmp/gotunnel-UID		else

@@ -54,7 +54,8 @@ class System:
     def spawn(self, *argv):
         log = open(self.folder / f"log{len(self.procs)}", "wb")
         proc = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=log, cwd=self.folder)
+                                stdout=subprocess.PIPE, stderr=log, cwd=self.folder,
+                                env={**os.environ, "RUNTIME_DIRECTORY": str(self.folder / "run")})
         self.procs.append(proc)
         return proc
 

@@ -111,10 +111,13 @@ class Tunnels:
              "--start-port", str(first), "--end-port", str(first + count + 999), "--token-file",
              folder / "token", "--state-dir", folder / "s", "--plaintext", "--admin",
              f"127.0.0.1:{self.admin}", "--log-file", folder / "log"],
-            stdout=subprocess.DEVNULL, stderr=self.log)
+            stdout=subprocess.DEVNULL, stderr=self.log,
+            env={**os.environ, "RUNTIME_DIRECTORY": str(folder / "run")})
+        self.clients = []
+
+    def bind(self, count):
         wait_port(self.admin)
         self.before = self.memory()
-        self.clients = []
         for start in range(0, count, 64):
             c = wire.RawClient(self, "bench").login(name=f"c{start}", instance=os.urandom(16))
             c.ports = [c.bind(bind_id=n + 1) for n in range(min(64, count - start))]
@@ -163,6 +166,7 @@ def at_rest(folder, binary, count):
     folder.mkdir()
     t = Tunnels(folder, binary, count)
     try:
+        t.bind(count)
         ms, cpu, size = t.scrape()
         print(f"\n{count} tunnels at rest: {(t.bound - t.before) / count:.2f} KiB of memory each "
               f"(listener, counters, names)\nscrape of them: {ms:.1f} ms, of which the server "

@@ -11,7 +11,6 @@ import threading
 import pytest
 
 from kit import limit, need, ports, until, websocket
-from kit.gotunnel import environment
 from kit.origin import BlackHole, echo
 from kit.proc import Proc
 from kit.services import Service, merged
@@ -592,7 +591,7 @@ def test_others_get_rst(rig, down):
 
 def test_silent_service_gets_a_502_of_its_own(rig):
     hole = rig.keep(BlackHole())
-    env = environment(rig.home, XDG_RUNTIME_DIR=rig.run_dir, GOTUNNEL_TEST_TIME_SCALE="10")
+    env = rig.env(GOTUNNEL_TEST_TIME_SCALE="10")
     server = rig.server()
     client = rig.client(server, f"http://127.0.0.1:{hole.port}", env=env, wait=False)
     client.forwarding()

@@ -129,7 +129,7 @@ class Place:
         return self.rig.keep(Admin(self.folder / f"{name}.sock", *args))
 
     def env(self, **more):
-        return self.rig.env(XDG_RUNTIME_DIR=str(self.top), **more)
+        return self.rig.env(**{"RUNTIME_DIRECTORY": str(self.folder), **more})
 
     def run(self, *argv, **more):
         return self.rig.run("stats", *argv, env=self.env(), **more)
@@ -345,7 +345,7 @@ def as_nobody(place, *argv):
     """gotunnel stats of another user, whose only way in is --socket."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to become another user")
-    env = {**place.env(), "XDG_RUNTIME_DIR": "/nowhere"}
+    env = place.env(RUNTIME_DIRECTORY="/nowhere")
     done = subprocess.run([need("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups",
                            BIN, "stats", *map(str, argv)], env=env, capture_output=True, text=True,
                           cwd="/", timeout=limit(20))

@@ -777,6 +777,12 @@ static void the_folder(void **state)
 		assert_int_equal(place_folder(1, out, sizeof out), -1);
 	}
 	setenv("XDG_RUNTIME_DIR", saved, 1);
+	/* What systemd gives a unit is the only one. */
+	setenv("RUNTIME_DIRECTORY", "/run/unit:/run/other", 1);
+	assert_int_equal(admin_folder(out, sizeof out), 0);
+	assert_string_equal(out, "/run/unit");
+	assert_int_equal(place_folder(1, out, sizeof out), -1);
+	unsetenv("RUNTIME_DIRECTORY");
 }
 
 int main(void)

@@ -128,7 +128,7 @@ class Rig:
         return str(path)
 
     def env(self, **more):
-        return environment(self.home, **{"XDG_RUNTIME_DIR": self.run_dir, **more})
+        return environment(self.home, **{"RUNTIME_DIRECTORY": f"{self.run_dir}/gotunnel", **more})
 
     def keep(self, thing):
         """close() is called at the end of the test."""
