@@ -136,6 +136,7 @@ show() {
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 	mkdir "$demo/site"
+	export RUNTIME_DIRECTORY="$demo/run"
 	printf 'Hello from behind the tunnel.\n' >"$demo/site/index.html"
 	control=$(free_port) first=$(free_port) site=$(free_port)
 
@@ -160,11 +161,13 @@ show() {
 
 	step "fetching $address/"
 	answer=$(fetch "$address/")
+	line=$(sed -n 's/.* INFO  \(HTTP  .*\)/\1/p' "$demo/client.err" | tail -n 1)
 	cat <<-END
 
 	Built      $bin ($(version "$bin"))
 	Address    $address
 	Answer     $answer
+	Its line   $line
 
 	Next, on a machine that others can reach:
 
@@ -175,7 +178,8 @@ show() {
 
 	END
 	if [ -t 1 ] && [ -t 0 ]; then
-		printf 'The tunnel stays open until you press Ctrl-C.\n'
+		printf 'The tunnel stays open until you press Ctrl-C. Its traffic, from another terminal:\n\n'
+		printf '  %s stats --watch --socket %s\n' "$bin" "$demo"/run/client-*.sock
 		wait
 	fi
 }
