@@ -211,3 +211,18 @@ def test_out_of_descriptors(rig, serve):
         s.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
         page = s.makefile().read()
     assert re.search(r"^gotunnel_accept_pauses_total [1-9]", page, re.M)
+
+
+def test_dawdling_does_not_prolong_the_login(rig):
+    """5 s from accept, not from the first byte."""
+    server = rig.server(plaintext=True)
+    with connect(server.host, server.control) as s:
+        started = time.monotonic()
+        time.sleep(4.2)
+        try:
+            s.sendall(b"\1")
+            s.settimeout(limit(10))
+            assert s.recv(1) == b""
+        except ConnectionError:
+            pass
+        assert time.monotonic() - started < limit(7)

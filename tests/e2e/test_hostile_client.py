@@ -1,12 +1,15 @@
 """A client that breaks the protocol: its session ends with the code, others do not notice."""
 import os
+import resource
+import signal
+import socket
 import struct
 import threading
 import time
 
 import pytest
 
-from kit import limit, until, wire
+from kit import SANITIZED, limit, missing, until, wire
 from kit.origin import echo
 from kit.stream import connect, ending, read_exactly
 from kit.wire import RawClient, frame
@@ -296,3 +299,119 @@ def test_a_silent_session_is_heard_and_kept(raw):
         if name == "HEARTBEAT" and payload[8] == 1:
             break
     assert payload == struct.pack(">QB", 0x1122334455667788, 1)
+
+
+@pytest.mark.parametrize("port", [1, 0], ids=["refused", "granted"])
+def test_flood_of_binds_is_calmed(raw, server, bystander, port):
+    """Each that is looked at costs a listener and a line: they are few, and told so."""
+    one = raw().login(instance=b"i" * 16)
+    since = len(server.err.text)
+    codes, granted = [], 0
+    for number in range(1, 1001):
+        one.send("BIND", 0, wire.bind(bind_id=number, port=port))
+        name, _, payload = one.expect("BIND_OK", "BIND_ERR")
+        if name == "BIND_OK":
+            granted += 1
+            one.send("UNBIND", 0, struct.pack(">I", number))
+        else:
+            codes.append(struct.unpack(">HI", payload[4:10]))
+    calmed = [retry for code, retry in codes if code == wire.CALM_DOWN]
+    assert calmed and min(calmed) >= 1000
+    looked_at = 1000 - len(calmed)
+    lines = server.err.text[since:].count("\n")
+    assert lines <= 2 * looked_at < 1000, f"{lines} lines for {looked_at} BINDs"
+    bystander.check()
+
+
+class SmallWindow(RawClient):
+    """Its kernel takes little: the server's output to it stands still soon."""
+
+    def __init__(self, server, token):
+        super().__init__(server, token)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    def stop_output(self, port):
+        """A visitor uploads what fits; nothing is read any more. The visitor, its stream."""
+        much = struct.pack(">QQ", 1 << 40, 0)
+        visitor = connect("127.0.0.1", port)
+        visitor.sendall(b"x")
+        stream = self.stream()
+        self.send("CREDIT", 0, much)
+        self.send("CREDIT", stream, much)
+        visitor.setblocking(False)
+        moved = time.monotonic()
+        while time.monotonic() - moved < 1:
+            try:
+                visitor.send(bytes(1 << 20))
+                moved = time.monotonic()
+            except BlockingIOError:
+                time.sleep(0.01)
+        return visitor, stream
+
+
+def test_peer_that_takes_nothing_is_lost_after_30_seconds(server, bystander):
+    """By our own clock, and said so: the kernel's patience is longer."""
+    one = SmallWindow(server, server.token()).login(instance=b"i" * 16)
+    visitor, _ = one.stop_output(one.bind())
+    end = time.monotonic() + limit(45)
+    while "took no data" not in server.err.text and time.monotonic() < end:
+        try:
+            one.send("HEARTBEAT", 0, bytes(8) + b"\1")
+        except OSError:
+            pass
+        time.sleep(0.5)
+    assert "(raw:1) lost: took no data for 30s" in server.err.text
+    visitor.close()
+    one.close()
+    bystander.check()
+
+
+@pytest.mark.skipif(not SANITIZED, reason="only a sanitizer sees what it is about")
+@pytest.mark.parametrize("way", ["visitor", "newer session"])
+def test_full_control_queue_while_something_else_is_under_way(rig, way):
+    """The session ends for it, but not under the feet of who had something to say."""
+    visitors = 4300
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < visitors + 500:
+        missing(f"the right to open {visitors + 500} files")
+    server = rig.server(plaintext=True)
+    one = SmallWindow(server, server.token()).login(instance=b"i" * 16)
+    port = one.bind()
+    first, stream = one.stop_output(port)
+    socks = [first]
+    for _ in range(400):                        # the server's receive window grows
+        one.send(0x7f, 0, bytes(200000))
+    before = server.descriptors()
+    for number in range(visitors):
+        socks.append(connect("::1", port))
+        if number % 100 == 99:                  # they are answered, or no more are taken
+            until(lambda: server.descriptors() >= before + number + 1, 10, "the visitors")
+            for n in range(number - 99, number + 1):
+                one.send("CREDIT", stream + 1 + n, struct.pack(">QQ", 1 << 18, 0))
+    time.sleep(limit(0.5))
+    # One burst, read in one go by a server that was busy meanwhile: each answer
+    # is 33 bytes, an OPEN that waits 52.
+    room = 1044470 - 52 * visitors
+    server.signal(signal.SIGSTOP)
+    one.sock.settimeout(2)
+    try:
+        one.sock.sendall(frame("BIND", 0, wire.bind(bind_id=9, port=1, label="")) *
+                         (room // 33 + 1))
+    except socket.timeout:
+        pass
+    server.signal(signal.SIGCONT)
+    time.sleep(limit(0.5))
+    if way == "visitor":
+        try:
+            socks.append(connect("::1", port))
+        except OSError:
+            pass                                # the tunnel is closed already
+    else:
+        two = RawClient(server, server.token()).login(instance=b"i" * 16)
+        two.send("BIND", 0, wire.bind())
+        two.expect("BIND_OK", "BIND_ERR")
+        two.close()
+    server.wait_err(rf":{one.sock.getsockname()[1]} \(raw:1\) (lost|left)", 20)
+    assert server.alive
+    for s in socks:
+        s.close()
+    one.close()

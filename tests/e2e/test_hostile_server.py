@@ -211,3 +211,21 @@ def test_silence_is_noticed(client, false):
     again = false.tunnel()
     until(lambda: "Connected successfully" in one.err.text, 20, "the second login")
     again.close()
+
+
+def test_bind_that_is_never_answered(rig, client, false):
+    """10 s, though the session is alive: then the client tries again."""
+    one = client(env=rig.env(GOTUNNEL_TEST_TIME_SCALE="5"))
+    raw = false.login()
+    raw.expect("BIND")
+    started = time.monotonic()
+    try:
+        while time.monotonic() - started < limit(8):
+            name, _, payload = raw.read()
+            if name == "HEARTBEAT" and payload[8] == 0:
+                raw.send("HEARTBEAT", 0, payload[:8] + b"\1")
+    except (ConnectionError, TimeoutError):
+        pass
+    one.wait_err("no answer to the request for a port in 10s")
+    false.tunnel()
+    one.forwarding(20)

@@ -7,6 +7,7 @@ from kit import missing, until
 from kit.gotunnel import has_ipv6, other_address
 from kit.origin import echo
 from kit.stream import connect, read_exactly
+from kit.wire import RawClient
 
 
 def works(host, port, word=b"hello"):
@@ -232,3 +233,18 @@ def test_named_target_with_two_addresses(rig, serve):
         client = rig.client(server, f"localhost:{service.port}", name=f"c{number}:1",
                             state=f"c{number}")
         works("127.0.0.1", client.port)
+
+
+def test_two_tunnels_of_one_session(rig):
+    """The second takes nothing over from the first: each has a port, and its visitors."""
+    server = rig.server(plaintext=True)
+    one = RawClient(server, server.token()).login(instance=b"i" * 16)
+    where = {number: one.bind(bind_id=number) for number in (1, 2)}
+    assert sorted(where.values()) == [server.first, server.first + 1]
+    for number, port in where.items():
+        with connect("127.0.0.1", port) as visitor:
+            visitor.sendall(b"x")
+            _, stream, payload = one.expect("OPEN", skip=("HEARTBEAT", "CREDIT", "ACK", "DATA",
+                                                          "CLOSE"))
+            assert payload[:4] == number.to_bytes(4, "big")
+    one.close()
