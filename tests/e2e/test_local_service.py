@@ -230,3 +230,22 @@ def test_many_visitors_leave_nothing_behind(rig, serve):
     assert all(p.rss() - m < (4 << 20) * (8 if SANITIZED else 1)
                for p, (_, m) in zip(rig.procs, before))
     assert len(re.findall("Session lost", client.err.text)) == 0
+
+
+def test_visitor_that_resets_a_stalled_upload_is_let_go(rig, serve):
+    """The service reads nothing, now or later: nothing of the visitor stays open."""
+    stop = threading.Event()
+    client = rig.tunnel(serve(lambda sock: stop.wait(limit(60))), drain="1s",
+                        server={"drain": "1s"})
+    before = [p.descriptors() for p in rig.procs]
+    visitors = []
+    for _ in range(5):
+        s = connect("127.0.0.1", client.port)
+        s.settimeout(0.5)
+        with pytest.raises(socket.timeout):
+            send_counters(s, SEED, 64 * MIB)
+        visitors.append(s)
+    for s in visitors:
+        reset(s)
+    until(lambda: [p.descriptors() for p in rig.procs] == before, 10, "the descriptors")
+    stop.set()

@@ -269,3 +269,61 @@ def test_output_to_a_full_disk(rig, serve):
         s.sendall(b"hello")
         assert read_exactly(s, 5) == b"hello"
     assert client.alive
+
+
+SILENT_RESOLVER = """
+import os, socket, subprocess, sys
+subprocess.run(["mount", "--bind", sys.argv[1], "/etc/resolv.conf"], check=True)
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 53))
+life = os.dup(0)
+os.set_inheritable(life, False)
+os.dup2(os.open("/dev/null", os.O_RDWR), 0)
+if os.fork() == 0:
+    os.dup2(0, 1)
+    os.dup2(0, 2)
+    os.read(life, 1)
+    os._exit(0)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+@pytest.fixture
+def in_silence(rig):
+    """in_silence(argv…) runs a client where the name server takes questions and never answers."""
+    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
+    can = subprocess.run([need("unshare"), "--net", "--mount", need("ip"), "link", "set", "lo",
+                          "up"], stdin=subprocess.DEVNULL, capture_output=True)
+    if can.returncode:
+        missing("the right to make a namespace")
+    resolv = rig.folder / "resolv.conf"
+    resolv.write_text("nameserver 127.0.0.1\n")
+    reader, writer = os.pipe()
+
+    def start(*argv, **env):
+        return rig.add(Client(["unshare", "--net", "--mount", "python3", "-c", SILENT_RESOLVER,
+                               resolv, rig.path, "client", *argv], cwd=rig.folder, stdin=reader,
+                              env=rig.env(PATH=path, **env), name="client"))
+
+    yield start
+    os.close(writer)            # the resolver ends
+    os.close(reader)
+
+
+def test_resolver_that_is_silent_does_not_hold_up_the_end(rig, in_silence):
+    client = in_silence("--server", "slow.example.com", "--local", "3000", "--token", "word")
+    client.wait_err("WARN")
+    time.sleep(1)
+    started = time.monotonic()
+    client.signal(signal.SIGTERM)
+    assert client.wait_exit(30) == 0
+    assert time.monotonic() - started < limit(4)
+
+
+def test_resolver_that_is_silent_is_told_from_a_silent_host(rig, in_silence):
+    client = in_silence("--server", "slow.example.com", "--local", "3000", "--token", "word",
+                        "--retries", "1", GOTUNNEL_TEST_TIME_SCALE="10")
+    assert client.wait_exit(30) == 5
+    assert "slow.example.com: no answer from the resolver in 10s" in client.err.text
+    assert "is this machine's DNS reachable? an address works without it" in client.err.text

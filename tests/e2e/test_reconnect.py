@@ -9,8 +9,8 @@ import pytest
 
 from kit import limit, missing, ports, until
 from kit.gotunnel import FORWARDING
-from kit.origin import echo
-from kit.stream import RST, connect, ending, read_exactly
+from kit.origin import BlackHole, echo
+from kit.stream import RST, connect, ending, read_exactly, reset
 
 STAMP = r"^\S+ +"                   # the time before a level, off a terminal
 HOST = r"127\.0\.0\.1(?: \(127\.0\.0\.1\))?"
@@ -289,3 +289,17 @@ def test_suspended_client_comes_back(rig, target):
     client.wait_err("Connected successfully.*same address", 30)
     until(lambda: FORWARDING.search(client.out.text), 5, "the address")
     works(client.port)
+
+
+def test_dial_that_hangs_does_not_hide_a_lost_server(rig):
+    hole = rig.keep(BlackHole())
+    client = rig.tunnel(f"127.0.0.1:{hole.port}")
+    s = connect("127.0.0.1", client.port)
+    s.sendall(b"hello")
+    time.sleep(0.5)
+    reset(s)
+    time.sleep(0.5)
+    started = time.monotonic()
+    client.server.kill()
+    client.wait_err("Session lost: ", 20)
+    assert time.monotonic() - started < limit(5)

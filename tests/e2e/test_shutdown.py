@@ -6,8 +6,9 @@ import time
 import pytest
 
 from kit import limit, until
-from kit.origin import echo
-from kit.stream import FIN, MIB, RST, Checker, connect, ending, read_exactly, receive, send_counters
+from kit.origin import BlackHole, echo
+from kit.stream import (FIN, MIB, RST, Checker, connect, ending, read_exactly, receive, reset,
+                        send_counters)
 
 SEED = 0x77AA77
 QUIT = [signal.SIGTERM, signal.SIGINT]
@@ -205,3 +206,18 @@ def test_usr1_ends_nothing(rig, serve, which):
         s.sendall(b"x")
         assert read_exactly(s, 1) == b"x"
     assert ends(rig, which).alive
+
+
+def test_dial_that_hangs_does_not_hold_up_the_end(rig):
+    """Its visitor has left; only the service's silence is still waited for."""
+    hole = rig.keep(BlackHole())
+    client = rig.tunnel(f"127.0.0.1:{hole.port}", drain="1s")
+    s = connect("127.0.0.1", client.port)
+    s.sendall(b"hello")
+    time.sleep(0.5)
+    reset(s)
+    time.sleep(0.5)
+    started = time.monotonic()
+    client.signal(signal.SIGTERM)
+    assert client.wait_exit(20) == 0
+    assert time.monotonic() - started < limit(5)
