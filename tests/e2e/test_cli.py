@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from kit import BIN, limit, need
-from kit.gotunnel import Client
+from kit import BIN, limit, need, ports
+from kit.gotunnel import Client, Server
 from kit.origin import echo
 from kit.proc import Proc
 from kit.stream import connect, read_exactly
@@ -351,3 +351,16 @@ def test_output_that_nobody_reads_any_more(rig, target):
 def children(pid):
     with open(f"/proc/{pid}/task/{pid}/children") as f:
         return map(int, f.read().split())
+
+
+def test_closed_standard_descriptors(rig, target):
+    """They would become sockets, and the log would be written into a visitor's stream."""
+    control, first = ports.one(), ports.block(4)
+    server = rig.add(Server(["/bin/sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', BIN, "server",
+                             "--addr", f"127.0.0.1:{control}", "--start-port", first,
+                             "--end-port", first + 3, "--token-file", rig.token_file],
+                            env=rig.env(), cwd=rig.folder))
+    client = rig.client(("127.0.0.1", control), target, token_file=rig.token_file, retries=0)
+    links = [os.readlink(f"/proc/{server.pid}/fd/{n}") for n in range(3)]
+    assert links == ["/dev/null"] * 3
+    works(client.port)

@@ -276,3 +276,24 @@ def test_token_never_shows_in_debug_logs(rig, target):
     server.stop()
     for proc in (server, client):
         assert server.token() not in proc.err.text + proc.out.text
+
+
+def test_dev_token_by_hand_is_what_there_is_without_one(rig, target, address):
+    """Accepted from this machine, warned about, and worth nothing from another."""
+    server = rig.server(addr="0.0.0.0", token="dev-token")
+    works(rig.client(server, target, token="dev-token"))
+    server.wait_err("WARN .*dev-token, which works from this machine only")
+    one = rig.client((address, server.control), target, token="dev-token", wait=False,
+                     name="other:1", state="other")
+    assert one.wait_exit() == 4
+
+
+def test_wiping_the_token_leaves_other_arguments_alone(rig, target):
+    """A name that ends in the same word is still the name, in `ps` and in the log."""
+    server = rig.server(token_file=None, more=["--token", "web"])
+    client = rig.client(server, target, token_file=None, name="shop-web",
+                        more=["--token", "web"])
+    with open(f"/proc/{client.pid}/cmdline", "rb") as f:
+        words = f.read().split(b"\0")
+    assert b"shop-web" in words and b"web" not in words
+    server.wait_err(r"logged in \(shop-web, ")

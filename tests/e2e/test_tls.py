@@ -268,3 +268,13 @@ def test_token_never_travels(rig, target, plaintext):
     assert server.token().encode() not in wire.seen
     assert (b"a secret of the visitor" in wire.seen) == bool(plaintext)
     assert len(wire.seen) > 200
+
+
+def test_names_of_a_forged_certificate_are_escaped(rig, target, authority):
+    """Anybody in between can offer one: what it says does not reach the terminal as it is."""
+    server = start(rig, authority, "DNS:a\x1b[2J\x1b[Hpassword:,DNS:\x9b31m.example")
+    client = rig.client(server, target, host="localhost", tls=True, tls_ca=authority.cert,
+                        wait=False)
+    assert client.wait_exit() == 6
+    assert not [b for b in client.err.data if b < 32 and b != 10]
+    assert r"certificate is for a\x1b[2J\x1b[Hpassword:" in client.err.text
