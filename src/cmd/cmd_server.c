@@ -49,7 +49,7 @@ static const struct opt options[] = {
 	{ "plaintext", 0, OPT_BOOL, AT(plaintext), NULL, NULL, 0, 0, NULL, false,
 		"accept clients without encryption, too" },
 	{ "state-dir", 0, OPT_TEXT, AT(state_dir), "DIR", NULL, 0, 0, NULL, false,
-		"where the made token and the ports' owners are kept; see FILES in the manual" },
+		"for its token and whose each port is; see FILES in the manual" },
 	{ "max-conns", 0, OPT_UINT, AT(max_conns), "N", "0", 0, 1000000, NULL, false,
 		"public connections at once; 0: by the descriptor limit" },
 	{ "admin", 0, OPT_TEXT, AT(admin), "HOST:PORT", NULL, 0, 0, NULL, false,
