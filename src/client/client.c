@@ -208,7 +208,7 @@ static void on_signal(struct signals *s, enum signals_event event, int signum)
 	if (event == SIGNALS_RELOAD)
 		log_reopen();
 	if (event == SIGNALS_REPORT && c->state != CLIENT_DONE)
-		client_pages_summary(&c->pages);
+		client_pages_summary(&c->pages, true);
 	if (event != SIGNALS_STOP || c->state == CLIENT_DONE)
 		return;
 	if (c->state == CLIENT_STOPPING)

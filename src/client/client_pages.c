@@ -107,6 +107,7 @@ static void metrics(void *owner, struct buf *out)
 		.traffic = &p->traffic->counts,
 		.round_trip_us = p->link ? p->link->session.rtt_us : 0,
 		.port = p->traffic->port,
+		.is_http = p->traffic->is_http,
 	};
 	struct metrics shard = { 0 };
 
@@ -150,22 +151,26 @@ int client_pages_open(struct client_pages *p, struct worker *w, const struct cli
 	p->traffic->is_http = config->is_http;
 	snprintf(name, sizeof name, "client-%d", (int)getpid());
 	err = admin_open(&p->admin, w, &admin, &ops, p);
-	return err ? admin_failed(config->command, config->admin_host, config->admin_port, err) : 0;
+	if (err)
+		return admin_failed(config->command, config->admin_host, config->admin_port, err);
+	if (config->admin_host)
+		log_info(NULL, "Metrics and status on http://%s", admin_address(p->admin));
+	return 0;
 }
 
-void client_pages_summary(struct client_pages *p)
+void client_pages_summary(struct client_pages *p, bool asked)
 {
 	struct metrics total;
 
 	sum(p, &total);
-	trace_summary(&p->trace, &total.gone);
+	trace_summary(&p->trace, &total.gone, asked);
 	metrics_fini(&total);
 }
 
 void client_pages_close(struct client_pages *p)
 {
 	if (p->was_ready && p->traffic)
-		client_pages_summary(p);
+		client_pages_summary(p, false);
 	p->was_ready = false;
 	admin_close(p->admin);
 	p->admin = NULL;

@@ -31,6 +31,6 @@ int client_pages_open(struct client_pages *p, struct worker *w, const struct cli
 
 /* Tells the summary, if there was anything to sum, and closes. */
 void client_pages_close(struct client_pages *p);
-void client_pages_summary(struct client_pages *p);
+void client_pages_summary(struct client_pages *p, bool asked);
 
 #endif

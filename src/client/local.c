@@ -124,6 +124,7 @@ static void tell(struct call *c)
 		pipe_reset(p, c->code);
 		return;
 	case UNREACHABLE_HTTP:
+		tap_ours(p->meter.tap, c->code);
 		pipe_answer(p, answer, unreachable_answer(data, len, c->local->text, c->why,
 			c->code, answer));
 		return;
@@ -172,6 +173,7 @@ static void on_dialled(void *owner, const struct dial_result *r)
 	l->dialling--;
 	if (r->fd < 0) {
 		log_failure(l, r);
+		shard_add(&l->pages->traffic->counts.dials_failed, 1);
 		c->code = code_of(r);
 		dial_text(r, DIAL_MS, c->why, sizeof c->why);
 		fail(c);

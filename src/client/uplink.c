@@ -194,7 +194,7 @@ static void on_end(struct link *l, const struct session_end *end)
 	if (c->pages.link)
 		shard_set(&c->worker.metrics.sessions_open, 0);
 	c->pages.link = NULL;
-	if (c->state == CLIENT_UP)
+	if (c->state == CLIENT_UP && end->code != CODE_SHUTTING_DOWN)
 		shard_add(&c->worker.metrics.sessions_lost, 1);
 	if (end->code == CODE_AUTH_FAILED)
 		shard_add(&c->worker.metrics.logins_refused, 1);

@@ -215,27 +215,38 @@ static int watch(struct job *j, const char *path)
 	return err;
 }
 
+enum { WHAT_WIDTH = 24 };
+
 /* --- which ------------------------------------------------------------------------------ */
 
-static void list_one(struct job *j, const char *path, size_t name_width)
+static void list_one(struct job *j, FILE *out, const char *path, size_t name_width)
 {
 	struct stats_fetch f = { .worker = &j->worker, .path = path };
 	struct stats s = { .address = "" };
-	char name[128], pid[16] = "-", shown[256];
+	char name[128], pid[16] = "-", shown[256], what[160] = "-";
+	int pad;
 
 	if (stats_fetch(&f) == STATS_FETCH_DONE)
 		(void)stats_read(&f.page, &s, f.why, sizeof f.why);
 	if (f.pid > 0)
 		snprintf(pid, sizeof pid, "%d", (int)f.pid);
-	printf("%-*s  %7s  %-21s  --socket %s\n", (int)name_width,
-		stats_find_name(path, name, sizeof name), pid, s.address[0] ? s.address : "-",
-		text_escape(path, strlen(path), shown, sizeof shown));
+	if (s.tunnel_count == 1 && strcmp(s.role, "client") == 0)
+		snprintf(what, sizeof what, ":%llu → %s", (unsigned long long)s.tunnels[0].port,
+			s.tunnels[0].local);
+	else if (s.role[0])
+		snprintf(what, sizeof what, "%zu tunnel%s", s.tunnel_count,
+			s.tunnel_count == 1 ? "" : "s");
+	pad = text_columns(what) < WHAT_WIDTH ? (int)(WHAT_WIDTH - text_columns(what)) : 0;
+	fprintf(out, "%-*s  %7s  %-21s  %s%*s  --socket %s\n", (int)name_width,
+		stats_find_name(path, name, sizeof name), pid, s.address[0] ? s.address : "-", what,
+		pad, "", text_escape(path, strlen(path), shown, sizeof shown));
 	stats_read_free(&s);
 	buf_fini(&f.page);
 }
 
 static int list(struct job *j, const struct stats_find *found)
 {
+	FILE *out = j->o->json ? stderr : stdout; /* Who asks for JSON parses stdout. */
 	size_t width = 4;
 	char name[128];
 
@@ -244,10 +255,10 @@ static int list(struct job *j, const struct stats_find *found)
 
 		width = len > width ? len : width;
 	}
-	printf("%-*s  %7s  %-21s\n", (int)width, "NAME", "PID", "ADDRESS");
+	fprintf(out, "%-*s  %7s  %-21s  TUNNEL\n", (int)width, "NAME", "PID", "ADDRESS");
 	for (size_t i = 0; i < found->count; i++)
-		list_one(j, found->paths[i], width);
-	fflush(stdout);
+		list_one(j, out, found->paths[i], width);
+	fflush(out);
 	return log_fatal("stats", 2, "name one of them with --socket", "%zu are running here",
 		found->count);
 }
@@ -256,12 +267,15 @@ static int run(struct job *j)
 {
 	struct stats_find *found = calloc(1, sizeof *found);
 	const char *path = j->o->socket;
+	char named[PLACE_PATH_MAX];
 	int err = 0;
 
 	if (!found)
 		return log_fatal("stats", 1, NULL, "out of memory");
 	if (!path)
 		stats_find(found);
+	else if (!strchr(path, '/') && stats_find_by_name(path, named, sizeof named) == 0)
+		path = named; /* As the table calls it. */
 	if (!path && found->count == 0 && found->denied[0])
 		err = log_fatal("stats", 3, "or name a socket with --socket PATH", "%s", found->denied);
 	else if (!path && found->count == 0)

@@ -66,6 +66,20 @@ void stats_find(struct stats_find *out)
 			look_into(out, folder);
 }
 
+int stats_find_by_name(const char *name, char *out, size_t cap)
+{
+	char folder[PLACE_PATH_MAX];
+
+	for (unsigned n = 0; n < PLACE_FOLDERS; n++) {
+		if (place_folder(n, folder, sizeof folder) < 0 ||
+			snprintf(out, cap, "%s/%s%s", folder, name, suffix) >= (int)cap)
+			continue;
+		if (access(out, F_OK) == 0)
+			return 0;
+	}
+	return -1;
+}
+
 const char *stats_find_name(const char *path, char *out, size_t cap)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;

@@ -25,4 +25,7 @@ const char *stats_find_name(const char *path, char *out, size_t cap);
  * out. */
 const char *stats_find_owner(const char *path, char *out, size_t cap);
 
+/* The socket that the table calls NAME. 0, or -1 when there is none. */
+int stats_find_by_name(const char *name, char *out, size_t cap);
+
 #endif

@@ -294,6 +294,11 @@ void log_write(enum log_level level, const char *who, const char *format, ...)
 	end_record(&l, false);
 }
 
+bool log_has_file(void)
+{
+	return sink_has_path();
+}
+
 bool log_wants_events(void)
 {
 	if (!log_has_level(LOG_INFO))
@@ -327,13 +332,11 @@ int log_fatal(const char *command, int exit, const char *hint, const char *forma
 {
 	struct line l = { .len = 0 };
 	char text[LINE_MAX_LEN - 1024];
-	char number[12];
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	snprintf(number, sizeof number, "%d", exit);
 	sink_flush();
 	if (config.format == LOG_TERM) {
 		add(&l, "gotunnel%s%s: %s\n", *command ? " " : "", command, text);
@@ -344,7 +347,7 @@ int log_fatal(const char *command, int exit, const char *hint, const char *forma
 	}
 	begin_record(&l, LOG_ERROR);
 	add_field(&l, "code", command);
-	add_field(&l, "exit", number);
+	add_number(&l, "exit", exit);
 	add_field(&l, "msg", text);
 	add_field(&l, "hint", hint);
 	end_record(&l, false);

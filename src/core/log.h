@@ -60,8 +60,11 @@ void log_event(const char *msg, const struct log_field *fields, size_t count, co
 /* Writes what log_event() collected; once a turn of the loop. */
 void log_flush(void);
 
-/* Whether log_event() would write: level info, and the lines would not stand
- * on the terminal that already has them. */
+/* The log goes to a file. */
+bool log_has_file(void);
+
+/* Whether log_event() would write: level info, and not to a terminal, which has
+ * lines of its own look. */
 bool log_wants_events(void);
 
 /* Writes to a descriptor without waiting: whole or not at all. */

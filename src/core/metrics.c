@@ -9,15 +9,19 @@ static struct metrics_http *http_of(struct metrics_traffic *t)
 	return t->http;
 }
 
-void metrics_answer(struct metrics_traffic *t, unsigned status, uint64_t latency_us)
+void metrics_status(struct metrics_traffic *t, unsigned status)
 {
 	struct metrics_http *http = http_of(t);
 
-	if (!http)
-		return;
-	if (status >= METRICS_STATUS_MIN && status <= METRICS_STATUS_MAX)
+	if (http && status >= METRICS_STATUS_MIN && status <= METRICS_STATUS_MAX)
 		shard_add(&http->status[status - METRICS_STATUS_MIN], 1);
-	histogram_add(&http->latency, latency_us);
+}
+
+void metrics_answer(struct metrics_traffic *t, unsigned status, uint64_t latency_us)
+{
+	metrics_status(t, status);
+	if (t->http)
+		histogram_add(&t->http->latency, latency_us);
 }
 
 void metrics_add_traffic(struct metrics_traffic *into, const struct metrics_traffic *from)
@@ -119,6 +123,7 @@ void metrics_summarise(const struct metrics_traffic *t, struct summary *out)
 		.received = t->received_bytes,
 		.sent = t->sent_bytes,
 		.http_requests = t->http_requests,
+		.http_unanswered = t->http_unanswered,
 	};
 	if (!t->http)
 		return;

@@ -53,7 +53,11 @@
 	X(http_requests, counter, "gotunnel_http_requests_total",                                \
 		"HTTP/1 requests that were answered, or ended without an answer.")               \
 	X(http_unanswered, counter, "gotunnel_http_unanswered_total",                            \
-		"HTTP/1 requests that ended without an answer.")
+		"HTTP/1 requests that ended without an answer.")                                 \
+	X(http_unwatched, counter, "gotunnel_http_unwatched_total",                              \
+		"HTTP/1 exchanges that could not be parsed to their end.")                       \
+	X(dials_failed, counter, "gotunnel_dials_failed_total",                                  \
+		"Streams whose service could not be reached, on a client.")
 
 enum {
 	METRICS_CODES = 32,		/* more than codes exist; see core/code.h */
@@ -85,6 +89,8 @@ struct metrics {
 	struct metrics_traffic gone;	/* of tunnels that are no more */
 };
 
+/* Counts an answer that says nothing of the service's time. */
+void metrics_status(struct metrics_traffic *t, unsigned status);
 /* Counts an answer; without memory for the first one it is left out. */
 void metrics_answer(struct metrics_traffic *t, unsigned status, uint64_t latency_us);
 

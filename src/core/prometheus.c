@@ -86,13 +86,23 @@ static void write_resets(struct page *p)
 	}
 }
 
+/* An increase can only be seen of a series that was there before it. */
+static const struct metrics_http *http_of(const struct page *p, size_t i)
+{
+	static const struct metrics_http none;
+
+	if (!row(p, i)->traffic->http && row(p, i)->is_http)
+		return &none;
+	return row(p, i)->traffic->http;
+}
+
 static void write_classes(struct page *p)
 {
 	static const char name[] = "gotunnel_http_responses_total";
 
 	family(p, name, "counter", "HTTP/1 responses by the class of their status.");
 	for (size_t i = 0; i <= p->count; i++) {
-		const struct metrics_http *http = row(p, i)->traffic->http;
+		const struct metrics_http *http = http_of(p, i);
 
 		for (unsigned class = 0; http && class < METRICS_STATUSES / 100; class++) {
 			const char text[] = { (char)('1' + class), 'x', 'x', '"', '\0' };
@@ -127,7 +137,7 @@ static void write_latency(struct page *p)
 
 	family(p, name, "histogram", "From the first byte of a request to the head of its answer.");
 	for (size_t i = 0; i <= p->count; i++) {
-		const struct metrics_http *http = row(p, i)->traffic->http;
+		const struct metrics_http *http = http_of(p, i);
 		uint16_t port = row(p, i)->port;
 
 		if (!http)
@@ -175,7 +185,7 @@ static void write_process(struct page *p, const struct metrics *m,
 void prometheus_write(const struct metrics *m, const struct prometheus_row *rows, size_t count,
 	const struct prometheus_about *about, struct buf *out)
 {
-	struct page p = { rows, count, { &m->gone, 0, 0 }, out };
+	struct page p = { rows, count, { &m->gone, 0, 0, false }, out };
 
 	write_process(&p, m, about);
 	write_counts(&p);

@@ -12,6 +12,7 @@ struct prometheus_row {
 	const struct metrics_traffic *traffic;
 	uint64_t round_trip_us;	/* 0: not known */
 	uint16_t port;
+	bool is_http;		/* has the series of HTTP from the start */
 };
 
 struct prometheus_about {

@@ -82,7 +82,10 @@ static void codes(const struct summary *s, struct buf *out)
 			(unsigned long long)s->codes[i].count);
 	if (s->other_codes)
 		buf_format(out, ", other: %llu", (unsigned long long)s->other_codes);
-	buf_text(out, s->code_count ? "\n" : "-\n");
+	if (s->http_unanswered)
+		buf_format(out, "%sno answer: %llu", s->code_count ? ", " : "",
+			(unsigned long long)s->http_unanswered);
+	buf_text(out, s->code_count || s->http_unanswered ? "\n" : "-\n");
 }
 
 void summary_write(const struct summary *s, bool with_quantiles, struct buf *out)

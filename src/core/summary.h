@@ -16,7 +16,7 @@ enum { SUMMARY_CODES = 16 };
 struct summary {
 	uint64_t streams_open, streams, connections;
 	uint64_t received, sent;	/* bytes from visitors, and to them */
-	uint64_t http_requests;
+	uint64_t http_requests, http_unanswered;
 	/* Microseconds; count 0: no answer was seen yet. */
 	struct {
 		uint64_t count, mean, least, most, p50, p90, p99;

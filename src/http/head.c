@@ -43,10 +43,11 @@ static bool is_text(uint8_t c)
 	return (c >= ' ' && c != 0x7f) || c == '\t';
 }
 
-/* Raw UTF-8 in targets is common, though RFC 3986 wants it escaped. */
+/* More than RFC 3986 allows: raw UTF-8 is common, and services answer control
+ * characters, too. Whoever shows a target escapes it. */
 static bool is_target(uint8_t c)
 {
-	return c > ' ' && c != 0x7f;
+	return c != ' ' && c != '\r' && c != '\n' && c != '\t' && c != '\0';
 }
 
 void head_init(struct head *h, enum head_kind kind)

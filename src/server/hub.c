@@ -69,7 +69,7 @@ void hub_starved(struct hub *h, int error)
 void hub_close(struct hub *h)
 {
 	if (h->is_stopping)
-		server_pages_summary(h);
+		server_pages_summary(h, false);
 	server_pages_close(h);
 	if (listener_is_open(&h->control))
 		listener_close(&h->control);

@@ -74,7 +74,7 @@ static void on_signal(struct signals *s, enum signals_event event, int signum)
 		return;
 	}
 	if (event == SIGNALS_REPORT)
-		server_pages_summary(h);
+		server_pages_summary(h, true);
 	if (event != SIGNALS_STOP)
 		return;
 	if (h->is_stopping)

@@ -147,6 +147,7 @@ static void metrics(void *owner, struct buf *out)
 			.traffic = &e->traffic->counts,
 			.round_trip_us = e->agent->link.session.rtt_us,
 			.port = e->port,
+			.is_http = e->traffic->is_http,
 		};
 	}
 	metrics_add(&shard, &h->worker.metrics);
@@ -177,7 +178,11 @@ int server_pages_open(struct hub *h)
 
 	snprintf(name, sizeof name, "server-%u", listener_port(&h->control));
 	err = admin_open(&h->admin, &h->worker, &config, &ops, h);
-	return err ? admin_failed("server", c->admin_host, c->admin_port, err) : 0;
+	if (err)
+		return admin_failed("server", c->admin_host, c->admin_port, err);
+	if (c->admin_host)
+		log_info(NULL, "Metrics and status on http://%s", admin_address(h->admin));
+	return 0;
 }
 
 void server_pages_close(struct hub *h)
@@ -186,11 +191,11 @@ void server_pages_close(struct hub *h)
 	h->admin = NULL;
 }
 
-void server_pages_summary(struct hub *h)
+void server_pages_summary(struct hub *h, bool asked)
 {
 	struct metrics total;
 
 	sum(h, &total);
-	trace_summary(&h->trace, &total.gone);
+	trace_summary(&h->trace, &total.gone, asked);
 	metrics_fini(&total);
 }

@@ -12,6 +12,6 @@ int server_pages_open(struct hub *h);
 void server_pages_close(struct hub *h);
 
 /* The Metrics Summary of all tunnels, those gone included. */
-void server_pages_summary(struct hub *h);
+void server_pages_summary(struct hub *h, bool asked);
 
 #endif

@@ -88,7 +88,7 @@ void start_screen_print(const struct hub *h)
 	bool local = config->addr_host && addr_is_loopback_host(config->addr_host);
 
 	addr_join(config->addr_host ? config->addr_host : "::", port, text, sizeof text);
-	if (config->quiet) {
+	if (config->quiet || !log_is_term()) {
 		puts(text);
 		fflush(stdout);
 		return;

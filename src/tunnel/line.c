@@ -155,21 +155,19 @@ const char *line_request(const struct line_request *r, const struct line_style *
 const char *line_connection(const struct line_connection *c, const struct line_style *style,
 	char *out)
 {
-	char up[16], down[16], time[32], names[256], text[160];
+	char up[16], down[16], time[32], names[256], text[512];
 	struct pen p = { .out = out };
 
 	begin(&p, strcmp(c->proto, "h2") == 0 ? "H2" : "TCP", c->mark, style);
-	put(&p, c->peer, 0);
-	put(&p, "   ", 0);
-	if (c->is_open) {
-		put(&p, "open", 0);
-	} else {
-		snprintf(text, sizeof text, "%s   ↑ %s ↓ %s   %s", c->end,
-			text_size(c->received, up, sizeof up), text_size(c->sent, down, sizeof down),
-			summary_latency(c->duration_us, time, sizeof time));
-		put(&p, text, 0);
-	}
 	name(names, sizeof names, c->traffic, NULL, style);
-	put(&p, names, 0);
+	if (c->is_open)
+		snprintf(text, sizeof text, "%s   open%s", c->peer, names);
+	else
+		snprintf(text, sizeof text, "%s   %s   ↑ %s ↓ %s   %s%s", c->peer, c->end,
+			text_size(c->received, up, sizeof up), text_size(c->sent, down, sizeof down),
+			summary_latency(c->duration_us, time, sizeof time), names);
+	if (style->columns > p.columns)
+		text_cut(text, style->columns - p.columns);
+	put(&p, text, 0);
 	return out;
 }

@@ -59,7 +59,9 @@ void meter_queue(struct meter *m, size_t len)
 
 void meter_end(struct meter *m, bool of_socket)
 {
-	if (!is_received(m, of_socket))
+	if (is_received(m, of_socket))
+		tap_received_end(m->tap);
+	else
 		tap_sent_end(m->tap);
 }
 

@@ -13,8 +13,10 @@ struct tap {
 	struct exchange *exchange;
 	struct trace_young young;
 	uint64_t begun_us;
-	enum exchange_kind kind;	/* as last seen */
+	bool is_known;			/* it has shown that it is HTTP/1, or that it is not */
 	const char *end;		/* once the stream is over */
+	const char *closer;		/* who ended its direction first */
+	const char *ours;		/* the answer is ours, and this is why */
 	bool was_http;			/* it has had a line already */
 };
 
@@ -75,7 +77,10 @@ static void on_answer(void *owner, const struct exchange_info *info)
 	struct line_request r = request_of(t, info);
 
 	t->was_http = true;
-	metrics_answer(&t->traffic->counts, info->status, r.latency_us);
+	if (t->ours)
+		metrics_status(&t->traffic->counts, info->status);
+	else
+		metrics_answer(&t->traffic->counts, info->status, r.latency_us);
 	trace_answer(t->trace, &r);
 }
 
@@ -83,7 +88,7 @@ static const char *request_end(const struct tap *t, enum exchange_end end)
 {
 	switch (end) {
 	case EXCHANGE_COMPLETE:
-		return "complete";
+		return t->ours ? t->ours : "complete";
 	case EXCHANGE_SWITCHED:
 		return "switched";
 	case EXCHANGE_UNWATCHED:
@@ -91,7 +96,7 @@ static const char *request_end(const struct tap *t, enum exchange_end end)
 	case EXCHANGE_CUT:
 		break;
 	}
-	return t->end ? t->end : "cut";
+	return t->end;
 }
 
 static void on_done(void *owner, const struct exchange_info *info)
@@ -99,6 +104,12 @@ static void on_done(void *owner, const struct exchange_info *info)
 	struct tap *t = owner;
 	struct line_request r = request_of(t, info);
 
+	/* What could not be parsed is no failure: the connection has its line. */
+	if (info->end == EXCHANGE_UNWATCHED) {
+		shard_add(&t->traffic->counts.http_unwatched, 1);
+		if (!info->status)
+			return;
+	}
 	t->was_http = true;
 	shard_add(&t->traffic->counts.http_requests, 1);
 	rate_add(&t->traffic->requests, info->ended_us);
@@ -132,16 +143,14 @@ static void on_old(struct trace_young *y)
 	trace_connection(t->trace, &c);
 }
 
-/* What showed just now that it is not HTTP/1 is told of when it is old. */
+/* HTTP/1 has lines of its own; all else is told of when it is old. */
 static void notice(struct tap *t)
 {
-	enum exchange_kind kind = exchange_kind(t->exchange);
-
-	if (kind == t->kind)
+	if (t->is_known || exchange_kind(t->exchange) == EXCHANGE_UNKNOWN)
 		return;
-	t->kind = kind;
-	if ((kind == EXCHANGE_OTHER || kind == EXCHANGE_H2) && !t->was_http)
-		trace_watch(t->trace, &t->young, t->begun_us);
+	t->is_known = true;
+	if (exchange_kind(t->exchange) == EXCHANGE_HTTP1)
+		list_remove(&t->young.node);
 }
 
 struct tap *tap_new(struct trace *trace, struct traffic *traffic, const struct flow_addr *visitor)
@@ -161,6 +170,7 @@ struct tap *tap_new(struct trace *trace, struct traffic *traffic, const struct f
 	t->begun_us = worker_now(trace->worker);
 	t->young.on_old = on_old;
 	list_init(&t->young.node);
+	trace_watch(trace, &t->young, t->begun_us);
 	return t;
 }
 
@@ -180,10 +190,25 @@ void tap_sent(struct tap *t, const void *data, size_t len)
 	notice(t);
 }
 
+void tap_received_end(struct tap *t)
+{
+	if (t && !t->closer)
+		t->closer = "closed by visitor";
+}
+
 void tap_sent_end(struct tap *t)
 {
+	if (!t)
+		return;
+	if (!t->closer)
+		t->closer = "closed by service";
+	exchange_response_end(t->exchange, worker_now(t->trace->worker));
+}
+
+void tap_ours(struct tap *t, enum code code)
+{
 	if (t)
-		exchange_response_end(t->exchange, worker_now(t->trace->worker));
+		t->ours = end_text(code);
 }
 
 void tap_close(struct tap *t, enum code code, uint64_t received, uint64_t sent)
@@ -194,7 +219,7 @@ void tap_close(struct tap *t, enum code code, uint64_t received, uint64_t sent)
 	if (!t)
 		return;
 	now = worker_now(t->trace->worker);
-	t->end = end_text(code);
+	t->end = code == CODE_OK && t->closer ? t->closer : end_text(code);
 	exchange_close(t->exchange, now);
 	/* HTTP has had its lines; a connection that said nothing gets one. */
 	if (!t->was_http || exchange_kind(t->exchange) != EXCHANGE_HTTP1) {
@@ -202,7 +227,7 @@ void tap_close(struct tap *t, enum code code, uint64_t received, uint64_t sent)
 			.traffic = t->traffic,
 			.peer = peer(t),
 			.proto = proto(t),
-			.end = t->end,
+			.end = end_text(code),
 			.mark = end_mark(code),
 			.duration_us = now - t->begun_us,
 			.received = received,

@@ -23,8 +23,12 @@ struct tap *tap_new(struct trace *trace, struct traffic *traffic, const struct f
 void tap_received(struct tap *t, const void *data, size_t len);
 void tap_sent(struct tap *t, const void *data, size_t len);
 
-/* The service's direction ended in good order. */
+/* The visitor's direction, or the service's, ended in good order. */
+void tap_received_end(struct tap *t);
 void tap_sent_end(struct tap *t);
+
+/* What is sent from now on is our own, for there is no service: code says why. */
+void tap_ours(struct tap *t, enum code code);
 
 /* The stream is over and t is freed: by code, or in good order with CODE_OK.
  * received and sent: its bytes in all. */

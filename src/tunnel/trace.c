@@ -12,15 +12,36 @@ enum { OLD_US = 1000 * 1000, TARGET_TEXT = 2048 };
 
 /* --- what lives long ------------------------------------------------------------ */
 
+static void print(const struct trace *t, const char *text)
+{
+	char line[LINE_TEXT_MAX + 1];
+	int len = snprintf(line, sizeof line, "%s\n", text);
+
+	if (len > 0)
+		log_put(t->fd, line, (size_t)len);
+}
+
+/* Sets the timer for what is due first. */
 static void arm(struct trace *t)
 {
 	struct list *n = list_first(&t->young);
-	uint64_t now = worker_now(t->worker), due;
+	uint64_t now = worker_now(t->worker), due = t->tell_us ? t->tell_us : UINT64_MAX;
 
-	if (!n)
+	if (n && list_entry(n, struct trace_young, node)->due_us < due)
+		due = list_entry(n, struct trace_young, node)->due_us;
+	if (due != UINT64_MAX)
+		timer_start(t->timer, due > now ? (due - now + 999) / 1000 : 0);
+}
+
+static void tell_suppressed(struct trace *t, unsigned count)
+{
+	char text[64];
+
+	t->tell_us = 0;
+	if (!count)
 		return;
-	due = list_entry(n, struct trace_young, node)->due_us;
-	timer_start(t->timer, due > now ? (due - now + 999) / 1000 : 0);
+	snprintf(text, sizeof text, "│ INFO  │ suppressed %u line%s", count, count == 1 ? "" : "s");
+	print(t, text);
 }
 
 static void on_timer(struct timer *timer)
@@ -37,19 +58,20 @@ static void on_timer(struct timer *timer)
 		list_remove(n);
 		y->on_old(y);
 	}
+	if (t->tell_us && now >= t->tell_us) {
+		tell_suppressed(t, t->limit.suppressed);
+		t->limit.suppressed = 0;
+	}
 	arm(t);
 }
 
 void trace_watch(struct trace *t, struct trace_young *y, uint64_t begun_us)
 {
-	uint64_t now = worker_now(t->worker);
 	bool first = list_is_empty(&t->young);
 
 	if (!t->to_terminal || !t->timer)
 		return;
-	/* What showed late what it is, is told of a second after that: the list
-	 * stays in order. */
-	y->due_us = (now - begun_us < OLD_US / 10 ? begun_us : now) + OLD_US;
+	y->due_us = begun_us + OLD_US;
 	list_append(&t->young, &y->node);
 	if (first)
 		arm(t);
@@ -59,7 +81,7 @@ void trace_watch(struct trace *t, struct trace_young *y, uint64_t begun_us)
 
 int trace_init(struct trace *t, struct worker *w, const struct trace_config *config)
 {
-	bool tty = term_is(STDOUT_FILENO);
+	bool tty = term_is(STDOUT_FILENO), aside = term_is(STDERR_FILENO) && !log_has_file();
 
 	*t = (struct trace){
 		.worker = w,
@@ -69,7 +91,8 @@ int trace_init(struct trace *t, struct worker *w, const struct trace_config *con
 		.begun_us = worker_now(w),
 	};
 	list_init(&t->young);
-	t->to_terminal = tty && log_is_term() && !config->quiet && log_has_level(LOG_INFO);
+	t->to_terminal = (tty || aside) && log_is_term() && !config->quiet && log_has_level(LOG_INFO);
+	t->fd = tty ? STDOUT_FILENO : STDERR_FILENO;
 	t->to_log = log_wants_events();
 	t->timer = timer_new(w->loop, on_timer, t);
 	return t->timer ? 0 : -1;
@@ -87,25 +110,18 @@ void trace_close(struct trace *t)
 
 /* --- lines -------------------------------------------------------------------------- */
 
-static void print(const char *text)
-{
-	char line[LINE_TEXT_MAX + 1];
-	int len = snprintf(line, sizeof line, "%s\n", text);
-
-	if (len > 0)
-		log_put(STDOUT_FILENO, line, (size_t)len);
-}
-
 /* Whether one more line may go to the terminal now. */
 static bool may_print(struct trace *t)
 {
+	uint64_t now = worker_now(t->worker);
 	unsigned suppressed;
-	bool pass = log_limit_pass(&t->limit, worker_now(t->worker) / 1000, &suppressed);
-	char text[64];
+	bool pass = log_limit_pass(&t->limit, now / 1000, &suppressed);
 
-	if (suppressed) {
-		snprintf(text, sizeof text, "│ INFO  │ suppressed %u lines", suppressed);
-		print(text);
+	tell_suppressed(t, suppressed);
+	if (!pass && !t->tell_us) {
+		/* Told by the next line of a later second, or when none comes. */
+		t->tell_us = now + OLD_US;
+		arm(t);
 	}
 	return pass;
 }
@@ -114,9 +130,9 @@ static struct line_style on_screen(const struct trace *t)
 {
 	return (struct line_style){
 		.framed = true,
-		.color = log_has_color(STDOUT_FILENO),
+		.color = log_has_color(t->fd),
 		.names_tunnel = t->is_server,
-		.columns = term_width(STDOUT_FILENO, 80),
+		.columns = term_width(t->fd, 80),
 	};
 }
 
@@ -132,7 +148,7 @@ static void write_line(struct trace *t, const struct line_request *r)
 
 	if (t->to_terminal && may_print(t)) {
 		style = on_screen(t);
-		print(line_request(r, &style, text));
+		print(t, line_request(r, &style, text));
 	}
 	if (t->to_log && !t->records) {
 		style = in_log(t);
@@ -210,7 +226,7 @@ void trace_connection(struct trace *t, const struct line_connection *c)
 		return;
 	if (t->to_terminal && may_print(t)) {
 		style = on_screen(t);
-		print(line_connection(c, &style, text));
+		print(t, line_connection(c, &style, text));
 	}
 	if (!t->to_log || c->is_open)
 		return;
@@ -258,7 +274,7 @@ static void log_lines(struct buf *text)
 	}
 }
 
-void trace_summary(struct trace *t, const struct metrics_traffic *total)
+void trace_summary(struct trace *t, const struct metrics_traffic *total, bool asked)
 {
 	struct buf text = { .max = 16 * 1024 };
 	struct summary s;
@@ -267,8 +283,10 @@ void trace_summary(struct trace *t, const struct metrics_traffic *total)
 	s.uptime_ms = (worker_now(t->worker) - t->begun_us) / 1000;
 	summary_write(&s, false, &text);
 	if (t->to_terminal) {
-		log_put(STDOUT_FILENO, "\n", 1);
-		log_put(STDOUT_FILENO, text.data, text.len);
+		log_put(t->fd, "\n", 1);
+		log_put(t->fd, text.data, text.len);
+	} else if (asked && !t->to_log) {
+		log_put(STDERR_FILENO, text.data, text.len);
 	}
 	if (t->to_log && t->records)
 		record_summary(&s);

@@ -24,10 +24,12 @@ struct trace {
 	struct worker *worker;
 	bool is_on;		/* requests and connections are watched at all */
 	bool is_server;		/* lines name the tunnel, too */
-	bool to_terminal;	/* lines on stdout */
+	bool to_terminal;	/* lines on a terminal: */
+	int fd;			/* stdout, or stderr if only that is one */
 	bool to_log;		/* lines or records of the log */
 	bool records;		/* of it, records */
 	struct log_limit limit;	/* of lines on the terminal */
+	uint64_t tell_us;	/* when to tell of suppressed ones, 0: there are none */
 	struct timer *timer;	/* tells of what lives long */
 	struct list young;	/* who waits to be told of, oldest first */
 	uint64_t begun_us;
@@ -61,7 +63,7 @@ struct trace_young {
 
 void trace_watch(struct trace *t, struct trace_young *y, uint64_t begun_us);
 
-/* The Metrics Summary. */
-void trace_summary(struct trace *t, const struct metrics_traffic *total);
+/* The Metrics Summary; `asked` for by somebody it is told though all is quiet. */
+void trace_summary(struct trace *t, const struct metrics_traffic *total, bool asked);
 
 #endif

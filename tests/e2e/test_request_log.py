@@ -1,6 +1,8 @@
 """What client and server say about the traffic: lines on a terminal, lines and records off one."""
 import contextlib
 import json
+import os
+import pty
 import re
 import signal
 import socket
@@ -383,7 +385,7 @@ def test_wrk_with_pipelining(rig, tmp_path):
     server.stop()
     for log in logs:
         text = log.read_text()
-        seen = int(re.search(r"Status Codes +200: (\d+)$", text, re.M)[1])
+        seen = int(re.search(r"Status Codes +200: (\d+)\b", text, re.M)[1])
         # wrk leaves in the middle of what it asked for last.
         assert answers <= seen <= answers + 4 * 16 * 2
         assert text.count(" 200 OK ") == seen
@@ -540,6 +542,107 @@ def test_records_have_stable_fields(rig, page, form):
                 line, = [line for line in proc.err.lines() if f'msg="{msg}"' in line]
                 return set(re.findall(r'(?:^| )(\w+)=(?:"(?:[^"\\]|\\.)*"|[\d.]+)', line))
             assert keys("request") == fields | extra and keys("connection") == other | extra
+
+
+def test_only_stderr_is_a_terminal(rig, page, tmp_path):
+    """`gotunnel http 3000 | tee addresses`: the lines stand on the terminal that is left."""
+    server = rig.server()
+    out = open(tmp_path / "out", "wb")
+    pid, master = pty.fork()
+    if pid == 0:
+        os.dup2(out.fileno(), 1)
+        os.execve(rig.path, [rig.path, "client", "--server", f"127.0.0.1:{server.control}",
+                             "--local", str(page.port), "--token-file", server.token_file,
+                             "--state-dir", str(tmp_path / "c")], rig.env())
+    said = b""
+    until(lambda: b"Forwarding" in (tmp_path / "out").read_bytes(), 10, "the address")
+    curl(f"http://127.0.0.1:{server.first}/page.html")
+    while b"200 OK" not in said:
+        said += os.read(master, 4096)
+    os.kill(pid, signal.SIGTERM)
+    with contextlib.suppress(OSError):
+        while data := os.read(master, 4096):
+            said += data
+    assert os.waitpid(pid, 0)[1] == 0
+    text = ESCAPE.sub("", said.decode())
+    assert "│ HTTP  │ ✓ GET    /page.html" in text and "Metrics Summary" in text
+    assert (tmp_path / "out").read_text().count("\n") == 1
+
+
+def test_what_cannot_be_parsed_is_no_failed_request(rig, serve):
+    """A cookie over 8 KiB ends the watching; the connection has its line, nothing counts twice."""
+    client = rig.tunnel(serve(Canned(answer("200 OK", b"hi"))), log_format="json",
+                        server={"log_format": "term"})
+    assert curl("-H", "Cookie: " + "a" * 9000, f"http://127.0.0.1:{client.port}/") == b"hi"
+    until(lambda: records(client, "connection"), 10, "the record")
+    assert not records(client, "request")
+    client.server.wait_err("TCP .*closed")
+    assert not lines(client.server.err, "HTTP")
+    client.stop()
+    summary, = records(client, "summary")
+    assert summary["http_requests"] == 0
+
+
+def test_who_left_a_request_unanswered(rig, serve):
+    def silent(sock):
+        with contextlib.suppress(ConnectionError):
+            while sock.recv(4096):
+                pass
+
+    def rude(sock):
+        read_exactly(sock, 27)
+
+    server = rig.server(log_format="json")
+    one = rig.client(server, serve(silent), name="a:1", state="a")
+    with connect("127.0.0.1", one.port) as s:
+        s.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        s.shutdown(socket.SHUT_WR)
+        one.wait_err("closed by visitor")
+    two = rig.client(server, serve(rude), name="b:1", state="b")
+    with connect("127.0.0.1", two.port) as s:
+        s.sendall(b"GET /gone HTTP/1.1\r\nHost: x\r\n\r\n"[:27])
+        ending(s)
+    two.wait_err("closed by service")
+    until(lambda: len(records(server, "request")) == 2, 10, "both records")
+    assert [(r["path"], r["status"], r["end"]) for r in records(server, "request")] == [
+        ("/slow", 0, "closed by visitor"), ("/gone", 0, "closed by service")]
+
+
+def test_a_silent_connection_is_told_of_while_it_is_open(rig, serve):
+    server = rig.server()
+    client = on_screen(rig, server, serve(echo), 80)
+    with connect("127.0.0.1", client.port):
+        client.wait_out(r"│ TCP   │ ✓ 127\.0\.0\.1:\d+   open$")
+
+
+def test_suppressed_lines_are_told_of_without_another(rig, serve):
+    server = rig.server()
+    client = on_screen(rig, server, serve(Canned(*[answer("200 OK")] * 120)), 80)
+    with connect("127.0.0.1", client.port) as s:
+        s.sendall(b"GET / HTTP/1.1\r\n\r\n" * 120)
+        client.wait_out(r"│ INFO  │ suppressed \d+ lines?$")
+
+
+def test_our_own_502_is_told_apart(rig):
+    server = rig.server(log_format="json")
+    client = rig.client(server, f"http://127.0.0.1:{ports.one()}", wait=False, log_format="json")
+    client.forwarding()
+    curl(f"http://127.0.0.1:{client.port}/")
+    until(lambda: records(client, "request"), 10, "the record")
+    one, = records(client, "request")
+    assert (one["status"], one["end"]) == (502, "service refused")
+    client.stop()
+    summary, = records(client, "summary")
+    assert summary["status"] == "502:1" and summary["latency_max_ms"] == 0
+
+
+def test_a_signal_is_answered_though_all_is_quiet(rig, page):
+    server = rig.server()
+    client = rig.client(server, page.port, quiet=True, wait=False)
+    client.wait_out(r"^127\.0\.0\.1:\d+$")
+    client.signal(signal.SIGUSR2)
+    client.wait_err("^Uptime ")
+    assert client.out.lines() == [f"127.0.0.1:{server.first}"]
 
 
 # --- gotunnel http and a service that is down ---------------------------------------------

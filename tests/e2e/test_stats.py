@@ -317,16 +317,21 @@ def test_several(place):
     place.admin("server-9000")
     place.admin("client-17", lambda n: page(role="client", address="203.0.113.7:9000"))
     place.admin("wrong", lambda n: b"")
-    done = place.run("--json")
+    done = place.run()
     assert done.code == 2
-    folder = place.folder
+    folder, pid = place.folder, str(os.getpid())
     assert [line.split() for line in done.out.text.splitlines()] == [
-        ["NAME", "PID", "ADDRESS"],
-        ["client-17", str(os.getpid()), "203.0.113.7:9000", "--socket", f"{folder}/client-17.sock"],
-        ["server-9000", str(os.getpid()), "[::]:9000", "--socket", f"{folder}/server-9000.sock"],
-        ["wrong", str(os.getpid()), "-", "--socket", f"{folder}/wrong.sock"]]
+        ["NAME", "PID", "ADDRESS", "TUNNEL"],
+        ["client-17", pid, "203.0.113.7:9000", ":10000", "→", "localhost:3000", "--socket",
+         f"{folder}/client-17.sock"],
+        ["server-9000", pid, "[::]:9000", "1", "tunnel", "--socket", f"{folder}/server-9000.sock"],
+        ["wrong", pid, "-", "-", "--socket", f"{folder}/wrong.sock"]]
     assert done.err.text == ("gotunnel stats: 3 are running here\n"
                              "  name one of them with --socket\n")
+    # Who asks for JSON gets nothing else on stdout.
+    asked = place.run("--json")
+    assert asked.code == 2 and asked.out.text == "" and done.out.text in asked.err.text
+    assert place.run("--socket", "server-9000").out.text == PEOPLE
     assert place.run("--socket", folder / "server-9000.sock").out.text == PEOPLE
 
 

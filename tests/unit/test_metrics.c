@@ -109,15 +109,17 @@ static void json_of_nothing(void **state)
 static void page(void **state)
 {
 	struct metrics m = { 0 };
-	struct metrics_traffic t = { .streams = 7, .sent_bytes = 12345678901ull };
-	struct prometheus_row row = { &t, 1500, 10007 };
+	struct metrics_traffic t = { .streams = 7, .sent_bytes = 12345678901ull }, idle = { 0 };
+	struct prometheus_row row = { &t, 1500, 10007, false }, web = { &idle, 0, 10008, true };
 	struct prometheus_about about = { "server", "1.2.3", 61500, true };
 	struct buf b = { .max = 1 << 20 };
 	static const char *const wanted[] = {
 		"gotunnel_build_info{role=\"server\",version=\"1.2.3\"} 1\n",
 		"gotunnel_uptime_seconds 61.500\n",
 		"gotunnel_ready 1\n",
-		"gotunnel_tunnels 1\n",
+		"gotunnel_tunnels 2\n",
+		"gotunnel_http_responses_total{port=\"10008\",class=\"2xx\"} 0\n",
+		"gotunnel_http_latency_seconds_count{port=\"10008\"} 0\n",
 		"gotunnel_streams_total{port=\"10007\"} 7\n",
 		"gotunnel_sent_bytes_total{port=\"10007\"} 12345678901\n",
 		"gotunnel_streams_total{port=\"0\"} 10\n",
@@ -135,7 +137,7 @@ static void page(void **state)
 	t.resets[CODE_STALLED] = 3;
 	m.gone.streams = 10;
 	metrics_answer(&t, 503, 300000);
-	prometheus_write(&m, &row, 1, &about, &b);
+	prometheus_write(&m, (struct prometheus_row[]){ row, web }, 2, &about, &b);
 	text = text_of(&b);
 	for (size_t i = 0; i < COUNT(wanted); i++)
 		assert_non_null(strstr(text, wanted[i]));
