@@ -106,10 +106,13 @@ static void run_ours(struct side *s, enum head_kind kind, const uint8_t *data, s
 
 /* --- llhttp -------------------------------------------------------------------- */
 
+/* llhttp leaves the length of a response that has no body by its status, and adds
+ * the digits of the next one to it. */
 static int on_begin(llhttp_t *p)
 {
 	struct side *s = p->data;
 
+	p->content_length = 0;
 	s->current = (struct event){ 0 };
 	return 0;
 }
