@@ -273,7 +273,7 @@ static void run_loop(struct client *c)
 		;
 	if (!uv_loop_alive(&c->loop))
 		return;
-	log_flush();
+	log_finish();
 	fflush(NULL);
 	_exit(c->exit);
 }
@@ -308,7 +308,7 @@ int client_run(const struct client_config *config)
 		attempt(c);
 	}
 	run_loop(c);
-	log_flush();
+	log_finish();
 	tls_context_free(c->tls);
 	worker_fini(&c->worker);
 	instance_close(&c->instance);

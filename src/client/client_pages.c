@@ -102,6 +102,7 @@ static void metrics(void *owner, struct buf *out)
 		.version = p->config->program_version,
 		.uptime_ms = uptime_ms(p),
 		.is_ready = is_up(p),
+		.tunnels = is_up(p),
 	};
 	struct prometheus_row row = {
 		.traffic = &p->traffic->counts,

@@ -119,6 +119,8 @@ static void tell(struct call *c)
 
 	switch (len ? unreachable_judge(data, len) : UNREACHABLE_WAIT) {
 	case UNREACHABLE_WAIT:
+		if (p->fin_due)
+			pipe_reset(p, c->code); /* No more will come. */
 		return;
 	case UNREACHABLE_OTHER:
 		pipe_reset(p, c->code);
@@ -149,7 +151,7 @@ static void fail(struct call *c)
 {
 	struct pipe *p = c->pipe;
 
-	if (!p->meter.traffic->is_http || !p->stream || p->fin_due) {
+	if (!c->local->pages->traffic->is_http || !p->stream) {
 		pipe_reset(p, c->code);
 		return;
 	}
@@ -159,6 +161,7 @@ static void fail(struct call *c)
 		return;
 	}
 	timer_start(c->timer, ASK_MS);
+	stream_answer(&p->link->session, p->stream); /* Nobody else waits for this one. */
 	p->on_bytes = on_bytes;
 	tell(c);
 }
@@ -176,7 +179,9 @@ static void on_dialled(void *owner, const struct dial_result *r)
 		shard_add(&l->pages->traffic->counts.dials_failed, 1);
 		c->code = code_of(r);
 		dial_text(r, DIAL_MS, c->why, sizeof c->why);
-		fail(c);
+		/* It may have ended in this very turn, and is freed in the next. */
+		if (p->state == PIPE_WAITING)
+			fail(c);
 		return;
 	}
 	if (admin_is_at(l->pages->admin, (const struct sockaddr *)&r->addr)) {

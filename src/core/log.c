@@ -50,6 +50,12 @@ void log_flush(void)
 	sink_flush();
 }
 
+void log_finish(void)
+{
+	tell_dropped();
+	sink_finish();
+}
+
 bool log_put(int fd, const char *data, size_t len)
 {
 	return sink_write(fd, data, len) == len;

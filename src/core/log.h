@@ -79,6 +79,9 @@ uint64_t log_dropped(void);
 int log_fatal(const char *command, int exit, const char *hint, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* The last flush: waits up to 2 s for who reads. */
+void log_finish(void);
+
 /* Whether lines of this level are written at all. */
 bool log_has_level(enum log_level level);
 /* Whether lines of the terminal's look are wanted: the format is term. */

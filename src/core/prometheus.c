@@ -176,7 +176,7 @@ static void write_process(struct page *p, const struct metrics *m,
 	family(p, "gotunnel_uptime_seconds", "gauge", "Seconds since the start.");
 	buf_format(p->out, "gotunnel_uptime_seconds %.3f\n", (double)about->uptime_ms / 1e3);
 	lone(p, "gotunnel_ready", "gauge", "1 when visitors can come.", about->is_ready);
-	lone(p, "gotunnel_tunnels", "gauge", "Tunnels there are now.", p->count);
+	lone(p, "gotunnel_tunnels", "gauge", "Tunnels there are now.", about->tunnels);
 #define X(member, kind, name, help) lone(p, name, #kind, help, shard_get(&m->member));
 	METRICS_PROCESS(X)
 #undef X

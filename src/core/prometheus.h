@@ -19,6 +19,7 @@ struct prometheus_about {
 	const char *role;	/* "server" or "client" */
 	const char *version;
 	uint64_t uptime_ms;
+	size_t tunnels;		/* there are now; rows may be of earlier ones, too */
 	bool is_ready;
 };
 

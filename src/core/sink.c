@@ -12,6 +12,7 @@ enum {
 	BATCH = 64 * 1024,
 	BATCH_MOST = 4 * 1024 * 1024,	/* while nobody reads */
 	AT_ONCE = 4096,		/* PIPE_BUF: what a pipe that can be written takes */
+	LAST_STEP_MS = 50,
 	PATIENCE_MS = 2000,	/* for the last word of a process */
 };
 
@@ -27,7 +28,8 @@ static struct {
 
 static int open_file(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+		0640);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -172,6 +174,21 @@ void sink_flush(void)
 		free(sink.batch);
 		sink.batch = NULL;
 		sink.cap = 0;
+	}
+}
+
+void sink_finish(void)
+{
+	uint64_t left;
+
+	sink_flush();
+	for (int waited = 0; sink.batched && waited < PATIENCE_MS;) {
+		left = sink.batched;
+		if (!is_writable(unwaiting(sink.fd), LAST_STEP_MS))
+			waited += LAST_STEP_MS;
+		sink_flush();
+		if (sink.batched == left)
+			waited += LAST_STEP_MS / 10;
 	}
 }
 

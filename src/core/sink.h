@@ -26,6 +26,9 @@ void sink_add(const char *line, size_t len);
 /* Writes what was added, as far as that goes without waiting. */
 void sink_flush(void);
 
+/* The same at the end of the process: who reads gets a moment to take it. */
+void sink_finish(void);
+
 /* Lines lost because nobody took them. */
 uint64_t sink_dropped(void);
 

@@ -220,29 +220,28 @@ struct expose *expose_open(struct agent *a, const struct bind_request *request,
 	*err = (struct bind_err){ request->id, CODE_OVERLOADED, 0, span_of("out of memory") };
 	if (!e)
 		return NULL;
-	e->traffic = traffic_new(&a->hub->worker.metrics);
-	if (!e->traffic) {
-		free(e);
-		return NULL;
-	}
 	e->hub = a->hub;
 	e->agent = a;
 	e->bind_id = request->id;
 	e->scope = scope_of(a->hub);
 	list_init(&e->node);
 	list_init(&e->of_agent);
-	text_escape(request->label.at, request->label.len, e->traffic->label,
-		sizeof e->traffic->label);
-	memcpy(e->traffic->name, a->name, sizeof e->traffic->name);
-	e->traffic->is_http = request->kind == BIND_HTTP;
 	portpool_identify(&e->identity, s->peer_key_id, s->peer_name, s->peer_instance);
 	replace(a, &e->identity, request->port);
 	code = request->port ? open_wanted(e, request->port, &err->retry_ms) : open_any(e);
 	if (code)
 		return refuse(e, err, code, text);
+	e->traffic = hub_traffic(a->hub, e->port, a->name);
+	if (!e->traffic) {
+		listener_close(&e->listener);
+		free(e);
+		return NULL;
+	}
 	e->listener.data = e;
 	e->listener.on_starved = on_starved;
-	e->traffic->port = e->port;
+	text_escape(request->label.at, request->label.len, e->traffic->label,
+		sizeof e->traffic->label);
+	e->traffic->is_http = request->kind == BIND_HTTP;
 	log_debug(a->who, "listening on :%u", e->port);
 	portpool_use(&a->hub->ports, e->port, &e->identity);
 	leases_touch(&a->hub->leases);

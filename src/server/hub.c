@@ -1,8 +1,7 @@
 #include "server/hub.h"
 
-#include <string.h>
-
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "server/expose.h"
@@ -53,6 +52,42 @@ bool hub_may_log(struct hub *h, struct log_limit *limit)
 	if (suppressed)
 		log_info(NULL, "suppressed %u lines like the next", suppressed);
 	return pass;
+}
+
+static void forget(struct traffic *t)
+{
+	list_remove(&t->node);
+	traffic_unref(t);
+}
+
+struct traffic *hub_traffic(struct hub *h, uint16_t port, const char *name)
+{
+	struct traffic *t;
+
+	for (struct list *n = h->traffics.next; n != &h->traffics; n = n->next) {
+		t = list_entry(n, struct traffic, node);
+		if (t->port != port)
+			continue;
+		if (strcmp(t->name, name) == 0)
+			return traffic_ref(t);
+		forget(t);
+		break;
+	}
+	t = traffic_new(&h->worker.metrics);
+	if (!t)
+		return NULL;
+	t->port = port;
+	snprintf(t->name, sizeof t->name, "%s", name);
+	list_append(&h->traffics, &t->node);
+	return traffic_ref(t);
+}
+
+void hub_forget_traffics(struct hub *h)
+{
+	struct list *n;
+
+	while ((n = list_first(&h->traffics)))
+		forget(list_entry(n, struct traffic, node));
 }
 
 void hub_starved(struct hub *h, int error)

@@ -39,6 +39,7 @@ struct hub {
 	struct timer *drain;
 	struct list agents;	/* every control connection */
 	struct list exposes;	/* every public listener */
+	struct list traffics;	/* of every port that was used, see hub_traffic() */
 	unsigned strangers;	/* agents that have not logged in */
 	unsigned conns;		/* public connections */
 	unsigned conns_max;
@@ -53,6 +54,15 @@ struct hub {
 /* Counts public connections; listeners pause at the most and go on below. */
 void hub_conn_opened(struct hub *h);
 void hub_conn_closed(struct hub *h);
+
+/*
+ * The traffic of a public port, with a reference for the caller. It is kept when
+ * the tunnel ends and goes on when the same name comes back: a reconnect is no
+ * new beginning for whoever draws a rate. With another name it begins anew, and
+ * what was before is summed under port 0. NULL when memory is out.
+ */
+struct traffic *hub_traffic(struct hub *h, uint16_t port, const char *name);
+void hub_forget_traffics(struct hub *h);
 
 /* A listener paused for lack of descriptors or memory: listener.on_starved. */
 void hub_starved(struct hub *h, int error);

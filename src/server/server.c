@@ -213,6 +213,7 @@ static int open_hub(struct hub *h, uv_loop_t *loop)
 
 static void close_hub(struct hub *h)
 {
+	hub_forget_traffics(h);
 	portpool_fini(&h->ports);
 	tls_context_free(h->tls);
 	credentials_wipe(&h->credentials);
@@ -229,6 +230,7 @@ int server_run(const struct server_config *config)
 	uv_loop_init(&loop);
 	list_init(&h.agents);
 	list_init(&h.exposes);
+	list_init(&h.traffics);
 	err = worker_init(&h.worker, &loop);
 	if (err)
 		return log_fatal("server", 1, NULL, "cannot start: %s", strerror(-err));
@@ -244,7 +246,7 @@ int server_run(const struct server_config *config)
 	}
 	uv_run(&loop, UV_RUN_DEFAULT);
 	leases_save(&h.leases);
-	log_flush();
+	log_finish();
 	close_hub(&h);
 	uv_loop_close(&loop);
 	return h.exit;

@@ -22,8 +22,8 @@ static void sum(const struct hub *h, struct metrics *out)
 {
 	*out = (struct metrics){ 0 };
 	metrics_add(out, &h->worker.metrics);
-	for (struct list *n = h->exposes.next; n != &h->exposes; n = n->next)
-		metrics_add_traffic(&out->gone, &list_entry(n, struct expose, node)->traffic->counts);
+	for (struct list *n = h->traffics.next; n != &h->traffics; n = n->next)
+		metrics_add_traffic(&out->gone, &list_entry(n, struct traffic, node)->counts);
 }
 
 /* Where visitors reach the public ports: --public-host, --bind-host, or this
@@ -119,6 +119,15 @@ static void tunnels(void *owner, struct json *j)
 	}
 }
 
+static size_t tunnel_count(const struct hub *h)
+{
+	size_t n = 0;
+
+	for (const struct list *i = h->exposes.next; i != &h->exposes; i = i->next)
+		n++;
+	return n;
+}
+
 static void metrics(void *owner, struct buf *out)
 {
 	const struct hub *h = owner;
@@ -127,27 +136,35 @@ static void metrics(void *owner, struct buf *out)
 		.version = h->config->program_version,
 		.uptime_ms = uptime_ms(h),
 		.is_ready = !h->is_stopping,
+		.tunnels = tunnel_count(h),
 	};
 	struct prometheus_row *rows;
 	struct metrics shard = { 0 };
 	size_t count = 0;
 
-	for (struct list *n = h->exposes.next; n != &h->exposes; n = n->next)
+	for (struct list *n = h->traffics.next; n != &h->traffics; n = n->next) {
+		list_entry(n, struct traffic, node)->round_trip_us = 0;
 		count++;
+	}
+	for (struct list *n = h->exposes.next; n != &h->exposes; n = n->next) {
+		const struct expose *e = list_entry(n, struct expose, node);
+
+		e->traffic->round_trip_us = e->agent->link.session.rtt_us;
+	}
 	rows = malloc((count + 1) * sizeof *rows);
 	if (!rows) {
 		out->failed = true;
 		return;
 	}
 	count = 0;
-	for (struct list *n = h->exposes.next; n != &h->exposes; n = n->next) {
-		const struct expose *e = list_entry(n, struct expose, node);
+	for (struct list *n = h->traffics.next; n != &h->traffics; n = n->next) {
+		const struct traffic *t = list_entry(n, struct traffic, node);
 
 		rows[count++] = (struct prometheus_row){
-			.traffic = &e->traffic->counts,
-			.round_trip_us = e->agent->link.session.rtt_us,
-			.port = e->port,
-			.is_http = e->traffic->is_http,
+			.traffic = &t->counts,
+			.round_trip_us = t->round_trip_us,
+			.port = t->port,
+			.is_http = t->is_http,
 		};
 	}
 	metrics_add(&shard, &h->worker.metrics);

@@ -9,7 +9,7 @@
 #include "core/text.h"
 #include "http/status.h"
 
-enum { WIDE = 100, PATH_WIDTH = 27, PATH_LEAST = 8, TARGET_TEXT = 700 };
+enum { WIDE = 100, PATH_WIDTH = 27, PATH_LEAST = 8, NAME_MOST = 64, TARGET_TEXT = 700 };
 
 static const struct {
 	const char *sign, *color;
@@ -98,12 +98,15 @@ static void name(char *out, size_t cap, const struct traffic *traffic, const cha
 {
 	const char *tunnel_key = is_wide(style) ? "  tunnel=" : "  ";
 	const char *peer_key = is_wide(style) ? "  peer=" : "  ";
+	char tunnel[sizeof traffic->name];
 
 	*out = '\0';
 	if (!peer && !style->names_tunnel)
 		return;
-	snprintf(out, cap, "%s%.150s%s%s", style->names_tunnel ? tunnel_key : "",
-		style->names_tunnel ? traffic->name : "", peer ? peer_key : "",
+	memcpy(tunnel, traffic->name, sizeof tunnel);
+	text_cut(tunnel, NAME_MOST);
+	snprintf(out, cap, "%s%s%s%s", style->names_tunnel ? tunnel_key : "",
+		style->names_tunnel ? tunnel : "", peer ? peer_key : "",
 		peer ? peer : "");
 }
 

@@ -13,6 +13,7 @@ struct traffic *traffic_new(struct metrics *shard)
 		return NULL;
 	t->shard = shard;
 	t->refs = 1;
+	list_init(&t->node);
 	return t;
 }
 

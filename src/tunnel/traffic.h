@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "core/json.h"
+#include "core/list.h"
 #include "core/metrics.h"
 #include "core/prometheus.h"
 #include "core/rate.h"
@@ -23,7 +24,9 @@ struct traffic {
 	struct rate conns, requests;
 	struct histogram *durations;	/* of streams that ended, or NULL */
 	unsigned refs;
+	struct list node;		/* its keeper's: on hub->traffics */
 	uint16_t port;			/* the public one */
+	uint64_t round_trip_us;		/* of its tunnel, for the page being made */
 	bool is_http;
 	char name[LOGIN_NAME_LEN * 4 + 1];	/* of the client, escaped */
 	char label[BIND_LABEL_MAX * 4 + 1];	/* the local target, escaped */

@@ -120,7 +120,7 @@ def test_page_passes_promtool(both):
 
 
 def test_sums_never_fall(rig, both):
-    """What a tunnel has counted stays when it is gone."""
+    """What a tunnel has counted stays when it is gone, and goes on when it is back."""
     both.load(7)
     assert both.stop() == 0
 
@@ -129,8 +129,10 @@ def test_sums_never_fall(rig, both):
         return sum(int(n) for n in re.findall(r"^gotunnel_http_requests_total\{.*\} (\d+)$", page,
                                               re.M))
 
-    until(lambda: f'port="{both.port}"' not in get(both.server.admin, "/metrics")[1], 10, "its end")
+    until(lambda: "gotunnel_tunnels 0" in get(both.server.admin, "/metrics")[1], 10, "its end")
     assert total() == 7
+    series = f'gotunnel_http_requests_total{{port="{both.port}"}} 7'
+    assert series in get(both.server.admin, "/metrics")[1]
     stats = json.loads(get(both.server.admin, "/api/stats")[1])
     assert stats["totals"]["status"] == {"200": 7} and stats["tunnels"] == []
 

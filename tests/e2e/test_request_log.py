@@ -732,3 +732,54 @@ def test_upload_to_a_service_that_is_down_ends(rig, down):
         stop.set()
         thread.join()
     down.server.wait_err("502 Bad Gateway")
+
+
+def test_half_closed_request_gets_its_502(rig, down):
+    """As HTTP/1.0 health checks ask."""
+    for _ in range(10):
+        with connect("127.0.0.1", down.port) as s:
+            s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            s.shutdown(socket.SHUT_WR)
+            assert s.recv(12) == b"HTTP/1.1 502"
+    with connect("127.0.0.1", down.port) as s:
+        s.sendall(b"GET / HT")
+        s.shutdown(socket.SHUT_WR)
+        assert ending(s)[0] == RST
+
+
+def test_visitors_that_reset_while_the_dial_fails(rig, serve, down):
+    """Both may come in one turn of the client's loop, which must live."""
+    for _ in range(60):
+        socks = [connect("127.0.0.1", down.port) for _ in range(30)]
+        for s in socks:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            s.close()
+    assert "502 Bad Gateway" in curl("-i", f"http://127.0.0.1:{down.port}/").decode()
+
+
+def test_a_slow_reader_of_the_log_gets_it_all(rig, serve):
+    """At the end, too: lines and summary wait for it a moment."""
+    service = serve(Canned(*[answer("200 OK")] * 100))
+    server = rig.server()
+    reader, writer = os.pipe()
+    client = rig.client(server, service, wait=False, more=())
+    client.forwarding()
+    client.stop()
+    slow = rig.add(Proc([rig.path, "client", "--server", f"127.0.0.1:{server.control}", "--local",
+                         str(service), "--token-file", server.token_file, "--state-dir",
+                         rig.folder / "slow"], env=rig.env(), stderr=writer))
+    os.close(writer)
+    port = int(slow.wait_out(r"^Forwarding tcp://127\.0\.0\.1:(\d+)")[1])
+    for _ in range(20):
+        with connect("127.0.0.1", port) as s:
+            s.sendall(b"GET /a/path/that/is/rather/long/to/fill/the/pipe HTTP/1.1\r\n\r\n" * 100)
+            received = b""
+            while received.count(b"HTTP/1.1 200") < 100:
+                received += s.recv(65536)
+    slow.signal(signal.SIGTERM)
+    text = b""
+    while data := os.read(reader, 65536):
+        text += data
+    os.close(reader)
+    assert slow.wait_exit() == 0
+    assert text.count(b" 200 OK ") == 2000 and b"Metrics Summary" in text

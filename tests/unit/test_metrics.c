@@ -111,7 +111,7 @@ static void page(void **state)
 	struct metrics m = { 0 };
 	struct metrics_traffic t = { .streams = 7, .sent_bytes = 12345678901ull }, idle = { 0 };
 	struct prometheus_row row = { &t, 1500, 10007, false }, web = { &idle, 0, 10008, true };
-	struct prometheus_about about = { "server", "1.2.3", 61500, true };
+	struct prometheus_about about = { "server", "1.2.3", 61500, 2, true };
 	struct buf b = { .max = 1 << 20 };
 	static const char *const wanted[] = {
 		"gotunnel_build_info{role=\"server\",version=\"1.2.3\"} 1\n",
