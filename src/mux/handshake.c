@@ -120,6 +120,17 @@ static enum code send_hello_ack(struct session *s, const struct login_hello *hel
 	return CODE_OK;
 }
 
+/* Whether the owner lets a login be tried; if not it has ended. */
+static bool is_admitted(struct session *s)
+{
+	uint32_t retry_ms = 0;
+	enum code code = s->ops->admit ? s->ops->admit(s->owner, &retry_ms) : CODE_OK;
+
+	if (code)
+		session_fail_retry(s, code, retry_ms, code_text(code));
+	return !code;
+}
+
 enum code handshake_on_hello(struct session *s, const struct frame *f, const uint8_t *payload)
 {
 	struct login_hello hello;
@@ -134,6 +145,8 @@ enum code handshake_on_hello(struct session *s, const struct frame *f, const uin
 	code = agree(s, hello.capabilities, hello.max_frame, hello.initial_credit);
 	if (code)
 		return code;
+	if (!is_admitted(s))
+		return CODE_OK;
 	keep_identity(s, &hello);
 	s->method = hello.method;
 	code = remember(s, payload - FRAME_HEAD, FRAME_HEAD + f->len);

@@ -91,7 +91,10 @@ struct session_ops {
 	/* Login. `message` gives our SPAKE2 message; on the server it chooses the
 	 * secret by hello (NULL on the client). `prove` takes the peer's message
 	 * and both frames (heads included). `random` fills n bytes. `equal` compares
-	 * n bytes in constant time. */
+	 * n bytes in constant time. `admit` (server; NULL: everybody) may put a
+	 * login off after its HELLO, before anything is worked out for it:
+	 * CODE_OK, or the code and, in *retry_ms, when to come again. */
+	enum code (*admit)(void *owner, uint32_t *retry_ms);
 	enum code (*message)(void *owner, const struct login_hello *hello, uint8_t out[LOGIN_SPAKE]);
 	enum code (*prove)(void *owner, const uint8_t peer[LOGIN_SPAKE], struct span hello,
 		struct span hello_ack, struct session_proofs *out);

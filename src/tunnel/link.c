@@ -33,6 +33,13 @@ static enum code make_proof(struct link *l, enum proof_role role, const uint8_t 
 	return l->proof ? CODE_OK : CODE_INTERNAL;
 }
 
+static enum code on_admit(void *owner, uint32_t *retry_ms)
+{
+	struct link *l = owner;
+
+	return l->ops->admit ? l->ops->admit(l, retry_ms) : CODE_OK;
+}
+
 static enum code on_message(void *owner, const struct login_hello *hello, uint8_t out[LOGIN_SPAKE])
 {
 	struct link *l = owner;
@@ -198,6 +205,7 @@ static void on_over(void *owner)
 }
 
 static const struct session_ops session_ops = {
+	.admit = on_admit,
 	.message = on_message,
 	.prove = on_prove,
 	.random = on_random,

@@ -19,6 +19,8 @@
 struct link;
 
 struct link_ops {
+	/* Server, or NULL: whether a login may be tried; see session_ops.admit. */
+	enum code (*admit)(struct link *l, uint32_t *retry_ms);
 	/* Server: the secret for a HELLO. Returns its length and points *secret
 	 * to it, 0 for a credential that is unknown or not allowed here. */
 	size_t (*secret)(struct link *l, const struct login_hello *hello, const uint8_t **secret);
