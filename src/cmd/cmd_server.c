@@ -16,7 +16,7 @@ struct options {
 	bool tls, plaintext;
 	const char *tls_cert, *tls_key;
 	const char *token, *token_file, *state_dir;
-	uint64_t max_conns, drain;
+	uint64_t max_conns, max_unauthenticated, drain;
 	const char *admin;
 	bool no_request_log;
 };
@@ -52,6 +52,8 @@ static const struct opt options[] = {
 		"for its token and whose each port is; see FILES in the manual" },
 	{ "max-conns", 0, OPT_UINT, AT(max_conns), "N", "0", 0, 1000000, NULL, false,
 		"public connections at once; 0: by the descriptor limit" },
+	{ "max-unauthenticated", 0, OPT_UINT, AT(max_unauthenticated), "N", "128", 1, 100000, NULL,
+		false, "control connections that are not logged in yet, at once" },
 	{ "admin", 0, OPT_TEXT, AT(admin), "HOST:PORT", NULL, 0, 0, NULL, false,
 		"serve metrics and status on this loopback address, too; off: nowhere" },
 	{ "no-request-log", 0, OPT_BOOL, AT(no_request_log), NULL, NULL, 0, 0, NULL, false,
@@ -156,6 +158,7 @@ static int run(const struct options *o, const struct opt_sources *sources, struc
 		.token_source = token->source,
 		.state_dir = file_state_folder(o->state_dir),
 		.max_conns = (unsigned)o->max_conns,
+		.max_unauthenticated = (unsigned)o->max_unauthenticated,
 		.drain_ms = o->drain,
 		.quiet = o->common.quiet,
 		.request_log = !o->no_request_log,

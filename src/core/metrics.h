@@ -26,9 +26,15 @@
 	X(sessions_open, gauge, "gotunnel_sessions_open", "Sessions that are logged in now.")    \
 	X(logins, counter, "gotunnel_logins_total", "Sessions that logged in.")                  \
 	X(logins_refused, counter, "gotunnel_logins_refused_total",                              \
-		"Logins that were refused for their credentials.")                               \
+		"Logins that were refused for their credentials, or broken off before.")         \
 	X(strangers, counter, "gotunnel_strangers_total",                                        \
 		"Control connections that ended before a login, refused ones not counted.")      \
+	X(early_drops, counter, "gotunnel_early_drops_total",                                    \
+		"Control connections dropped because too many were not logged in.")              \
+	X(source_drops, counter, "gotunnel_source_drops_total",                                  \
+		"Control connections dropped because too many of their source were not logged in.") \
+	X(penalties, counter, "gotunnel_penalties_total",                                        \
+		"Control connections turned away after failed logins of their source.")          \
 	X(sessions_lost, counter, "gotunnel_sessions_lost_total",                                \
 		"Sessions that ended without a goodbye.")                                        \
 	X(reconnects, counter, "gotunnel_reconnects_total",                                      \

@@ -8,6 +8,8 @@
 
 #include "core/text.h"
 #include "mux/binding.h"
+#include "net/sys.h"
+#include "server/door.h"
 #include "server/expose.h"
 
 enum {
@@ -26,6 +28,13 @@ static struct agent *agent_of(struct link *l)
 }
 
 /* --- login -------------------------------------------------------------------- */
+
+/* Before the proof is begun, which is what a login costs. */
+static enum code admit(struct link *l, uint32_t *retry_ms)
+{
+	*retry_ms = door_try(agent_of(l));
+	return *retry_ms ? CODE_CALM_DOWN : CODE_OK;
+}
 
 static size_t find_secret(struct link *l, const struct login_hello *hello, const uint8_t **secret)
 {
@@ -61,7 +70,7 @@ static void on_login(struct link *l)
 	struct agent *a = agent_of(l);
 
 	a->is_known = true;
-	a->hub->strangers--;
+	door_login(a);
 	shard_add(&a->hub->worker.metrics.logins, 1);
 	shard_add(&a->hub->worker.metrics.sessions_open, 1);
 	a->asks_left = ASKS_AT_ONCE;
@@ -213,16 +222,22 @@ static void on_drained(struct link *l)
 static void log_stranger(struct agent *a, const struct session_end *end)
 {
 	struct hub *h = a->hub;
+	bool is_refused = end->kind == SESSION_FAILED && end->code == CODE_AUTH_FAILED;
 	char text[sizeof end->text * 4];
 
-	if (end->kind == SESSION_FAILED && end->code == CODE_AUTH_FAILED) {
+	text_escape(end->text, strlen(end->text), text, sizeof text);
+	if (is_refused || a->caller.stage == SOURCES_TRYING) {
 		shard_add(&h->worker.metrics.logins_refused, 1);
 		if (hub_may_log(h, &h->refused_log))
-			log_warn(NULL, "%s: login refused", a->who);
+			log_warn(NULL, "%s: login %s%s", a->who, is_refused ? "refused" :
+				"broken off: ", is_refused ? "" : text);
+		return;
+	}
+	if (end->kind == SESSION_FAILED && end->code == CODE_CALM_DOWN) {
+		log_debug(a->who, "told to wait for %u ms after failed logins", end->retry_ms);
 		return;
 	}
 	shard_add(&h->worker.metrics.strangers, 1);
-	text_escape(end->text, strlen(end->text), text, sizeof text);
 	if (hub_may_log(h, &h->stranger_log))
 		log_info(NULL, "%s left before a login: %s", a->who, text);
 }
@@ -307,14 +322,14 @@ static void on_closed(struct link *l)
 	struct agent *a = agent_of(l);
 	struct hub *h = a->hub;
 
-	if (!a->is_known)
-		h->strangers--;
+	door_leave(a);
 	list_remove(&a->node);
 	free(a);
 	hub_settle(h);
 }
 
 static const struct link_ops ops = {
+	.admit = admit,
 	.secret = find_secret,
 	.on_login = on_login,
 	.on_bind = on_bind,
@@ -355,12 +370,18 @@ void agent_accept(struct hub *h, int fd, const struct sockaddr_storage *peer)
 	list_init(&a->exposes);
 	list_init(&a->node);
 	addr_format((const struct sockaddr *)peer, a->who, sizeof a->who);
-	log_debug(a->who, "control connection accepted");
-	if (link_open(&a->link, &h->worker, fd, &config, &ops, a) < 0) {
+	if (!door_admit(a)) {
+		sys_linger_reset(fd, true); /* Nothing of it stays, in the kernel neither. */
+		close(fd);
 		free(a);
 		return;
 	}
-	h->strangers++;
+	log_debug(a->who, "control connection accepted");
+	if (link_open(&a->link, &h->worker, fd, &config, &ops, a) < 0) {
+		door_leave(a);
+		free(a);
+		return;
+	}
 	list_append(&h->agents, &a->node);
 }
 

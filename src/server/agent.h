@@ -16,6 +16,8 @@ struct agent {
 	struct sockaddr_storage peer;
 	char who[ADDR_TEXT_MAX];	/* the peer's address */
 	char name[LOGIN_NAME_LEN * 4 + 1]; /* escaped, after the login */
+	struct sources_caller caller;	/* what its source answers for */
+	bool is_stranger;		/* one of hub->strangers */
 	bool is_known;			/* logged in */
 	bool is_dev;			/* with dev-token */
 	struct list exposes;

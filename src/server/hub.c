@@ -90,15 +90,24 @@ void hub_forget_traffics(struct hub *h)
 		forget(list_entry(n, struct traffic, node));
 }
 
-void hub_starved(struct hub *h, int error)
+unsigned hub_tally(struct hub *h, struct log_limit *limit)
 {
 	uint64_t second = worker_now(&h->worker) / 1000000;
+	unsigned n = limit->suppressed + 1;
 
+	if (second == limit->second) {
+		limit->suppressed++;
+		return 0;
+	}
+	*limit = (struct log_limit){ .second = second };
+	return n;
+}
+
+void hub_starved(struct hub *h, int error)
+{
 	shard_add(&h->worker.metrics.accept_pauses, 1);
-	if (second == h->starved_log.second)
-		return; /* One line a second: it is tried five times. */
-	h->starved_log.second = second;
-	log_warn(NULL, "cannot accept more connections for now: %s", strerror(-error));
+	if (hub_tally(h, &h->starved_log))
+		log_warn(NULL, "cannot accept more connections for now: %s", strerror(-error));
 }
 
 void hub_close(struct hub *h)

@@ -15,6 +15,7 @@
 #include "server/leases.h"
 #include "server/portpool.h"
 #include "server/server.h"
+#include "server/sources.h"
 #include "tunnel/trace.h"
 
 struct admin;
@@ -40,7 +41,8 @@ struct hub {
 	struct list agents;	/* every control connection */
 	struct list exposes;	/* every public listener */
 	struct list traffics;	/* of every port that was used, see hub_traffic() */
-	unsigned strangers;	/* agents that have not logged in */
+	struct sources *sources;
+	unsigned strangers;	/* agents that have not logged in, known sources' not counted */
 	unsigned conns;		/* public connections */
 	unsigned conns_max;
 	bool is_full;		/* conns_max was reached: listeners pause */
@@ -48,7 +50,7 @@ struct hub {
 	int exit;
 	/* Kinds of lines that peers can cause. */
 	struct log_limit refused_log, stranger_log, full_log, login_log, tunnel_log, end_log,
-		starved_log;
+		starved_log, early_log, source_log, penalty_log;
 };
 
 /* Counts public connections; listeners pause at the most and go on below. */
@@ -78,5 +80,9 @@ const char *hub_setcap(char *out, size_t cap);
 
 /* A line of a kind that strangers can cause. */
 bool hub_may_log(struct hub *h, struct log_limit *limit);
+
+/* The same for what comes in floods: one a second. 0, or how many this line
+ * stands for. */
+unsigned hub_tally(struct hub *h, struct log_limit *limit);
 
 #endif

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "auth/proof.h"
 #include "core/addr.h"
 #include "core/text.h"
 #include "net/sys.h"
@@ -16,7 +17,7 @@
 #include "server/server_pages.h"
 #include "server/start_screen.h"
 
-enum { RESERVED_FDS = 64, STRANGERS_MAX = 128, CERT_SOON_DAYS = 14 };
+enum { RESERVED_FDS = 64, CERT_SOON_DAYS = 14 };
 
 /* --- shutdown --------------------------------------------------------------------- */
 
@@ -86,13 +87,7 @@ static void on_signal(struct signals *s, enum signals_event event, int signum)
 
 static void on_control(struct listener *l, int fd, const struct sockaddr_storage *peer)
 {
-	struct hub *h = l->data;
-
-	if (h->strangers >= STRANGERS_MAX) {
-		close(fd);
-		return;
-	}
-	agent_accept(h, fd, peer);
+	agent_accept(l->data, fd, peer);
 }
 
 static void on_starved(struct listener *l, int error)
@@ -188,6 +183,7 @@ static int check_bind_host(const struct server_config *c)
 static int open_hub(struct hub *h, uv_loop_t *loop)
 {
 	int err = check_bind_host(h->config);
+	uint64_t key[2];
 
 	if (!err)
 		err = open_tls(h);
@@ -197,7 +193,10 @@ static int open_hub(struct hub *h, uv_loop_t *loop)
 		return err;
 	h->conns_max = most_conns(h->config);
 	h->drain = timer_new(loop, on_drained, h);
-	if (!h->drain || portpool_init(&h->ports, h->config->start_port, h->config->end_port) < 0)
+	proof_random(key, sizeof key);
+	h->sources = sources_new(key);
+	if (!h->drain || !h->sources ||
+		portpool_init(&h->ports, h->config->start_port, h->config->end_port) < 0)
 		return log_fatal("server", 1, NULL, "out of memory");
 	err = listener_open(&h->control, &h->worker, numeric(h->config->addr_host),
 		h->config->addr_port, false, on_control);
@@ -215,6 +214,7 @@ static void close_hub(struct hub *h)
 {
 	hub_forget_traffics(h);
 	portpool_fini(&h->ports);
+	sources_free(h->sources);
 	tls_context_free(h->tls);
 	credentials_wipe(&h->credentials);
 	worker_fini(&h->worker);

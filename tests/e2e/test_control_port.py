@@ -164,7 +164,10 @@ def test_hanging_up_at_each_byte_of_a_handshake(rig, server):
     for cut in range(0, len(hello) + 1, 7):
         for end in (socket.socket.close, reset):
             s = connect(server.host, server.control)
-            s.sendall(hello[:cut])
+            try:
+                s.sendall(hello[:cut])
+            except ConnectionError:
+                pass            # dropped at random: many are not logged in
             end(s)
     is_quiet(server, before)
 
@@ -195,6 +198,7 @@ def test_out_of_descriptors(rig, serve):
     server = rig.add(Server([need("prlimit"), "--nofile=96:96", rig.path, "server", "--addr",
                              f"127.0.0.1:{control}", "--start-port", first, "--end-port", first + 1,
                              "--token-file", rig.token_file, "--state-dir", rig.folder / "s",
+                             "--max-unauthenticated", 1000,
                              "--admin", f"127.0.0.1:{admin}"], env=rig.env(), cwd=rig.folder)).ready()
     held = [socket.create_connection(("127.0.0.1", control)) for _ in range(150)]
     server.wait_err("cannot accept more connections for now: Too many open files")

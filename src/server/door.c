@@ -1,0 +1,107 @@
+#include "server/door.h"
+
+#include "auth/proof.h"
+#include "core/text.h"
+
+static bool turn_away_full(struct agent *a)
+{
+	struct hub *h = a->hub;
+	unsigned n = hub_tally(h, &h->source_log);
+
+	shard_add(&h->worker.metrics.source_drops, 1);
+	if (n)
+		log_warn(NULL, "dropped %u control connection%s, the last of %s: its address has %u "
+			"that are not logged in", n, n == 1 ? "" : "s", a->who, SOURCES_STRANGERS);
+	return false;
+}
+
+static bool turn_away_put_off(struct agent *a)
+{
+	shard_add(&a->hub->worker.metrics.penalties, 1);
+	log_debug(a->who, "dropped: logins from its address have failed");
+	return false;
+}
+
+/* Whether it is one too many of those that nobody knows. */
+static bool is_too_many(struct agent *a)
+{
+	struct hub *h = a->hub;
+	unsigned most = h->config->max_unauthenticated;
+	unsigned n;
+	uint32_t random;
+
+	proof_random(&random, sizeof random);
+	if (!sources_drop_early(h->strangers, most, random))
+		return false;
+	shard_add(&h->worker.metrics.early_drops, 1);
+	n = hub_tally(h, &h->early_log);
+	if (n)
+		log_warn(NULL, "dropped %u control connection%s: %u are not logged in "
+			"(--max-unauthenticated %u)", n, n == 1 ? "" : "s", h->strangers, most);
+	return true;
+}
+
+bool door_admit(struct agent *a)
+{
+	struct hub *h = a->hub;
+	uint64_t now = worker_now(&h->worker);
+
+	switch (sources_enter(h->sources, &a->caller, (struct sockaddr *)&a->peer, now)) {
+	case SOURCES_KNOWN:
+		return true;
+	case SOURCES_FULL:
+		return turn_away_full(a);
+	case SOURCES_PUT_OFF:
+		return turn_away_put_off(a);
+	case SOURCES_NO_MEMORY:
+		return false;
+	case SOURCES_WELCOME:
+		break;
+	}
+	if (is_too_many(a)) {
+		door_leave(a);
+		return false;
+	}
+	a->is_stranger = true;
+	h->strangers++;
+	return true;
+}
+
+uint32_t door_try(struct agent *a)
+{
+	struct hub *h = a->hub;
+	uint64_t wait_us = sources_try(&a->caller, worker_now(&h->worker));
+
+	if (!wait_us)
+		return 0;
+	shard_add(&h->worker.metrics.penalties, 1);
+	return (uint32_t)((wait_us + 999) / 1000);
+}
+
+/* It counts as a stranger no more. */
+static void forget(struct agent *a)
+{
+	if (a->is_stranger)
+		a->hub->strangers--;
+	a->is_stranger = false;
+}
+
+void door_login(struct agent *a)
+{
+	forget(a);
+	sources_login(&a->caller);
+}
+
+void door_leave(struct agent *a)
+{
+	struct hub *h = a->hub;
+	/* Whom this server's end cuts off is not to blame. */
+	uint64_t wait_us = sources_leave(h->sources, &a->caller, !h->is_stopping,
+		worker_now(&h->worker));
+	char wait[32];
+
+	forget(a);
+	if (wait_us && hub_tally(h, &h->penalty_log))
+		log_warn(NULL, "%s: too many failed logins, the next from its address is looked at "
+			"in %s", a->who, text_elapsed(wait_us / 1000, wait, sizeof wait));
+}
