@@ -16,7 +16,7 @@ struct options {
 	bool tls, plaintext;
 	const char *tls_cert, *tls_key;
 	const char *token, *token_file, *state_dir;
-	uint64_t max_conns, max_unauthenticated, drain;
+	uint64_t max_conns, max_conns_per_address, max_unauthenticated, drain;
 	const char *admin;
 	bool no_request_log;
 };
@@ -52,6 +52,8 @@ static const struct opt options[] = {
 		"for its token and whose each port is; see FILES in the manual" },
 	{ "max-conns", 0, OPT_UINT, AT(max_conns), "N", "0", 0, 1000000, NULL, false,
 		"public connections at once; 0: by the descriptor limit" },
+	{ "max-conns-per-address", 0, OPT_UINT, AT(max_conns_per_address), "N", "1000", 0, 1000000,
+		NULL, false, "of these from one address; 0: any number" },
 	{ "max-unauthenticated", 0, OPT_UINT, AT(max_unauthenticated), "N", "128", 1, 100000, NULL,
 		false, "control connections that are not logged in yet, at once" },
 	{ "admin", 0, OPT_TEXT, AT(admin), "HOST:PORT", NULL, 0, 0, NULL, false,
@@ -158,6 +160,7 @@ static int run(const struct options *o, const struct opt_sources *sources, struc
 		.token_source = token->source,
 		.state_dir = file_state_folder(o->state_dir),
 		.max_conns = (unsigned)o->max_conns,
+		.max_conns_per_address = (unsigned)o->max_conns_per_address,
 		.max_unauthenticated = (unsigned)o->max_unauthenticated,
 		.drain_ms = o->drain,
 		.quiet = o->common.quiet,

@@ -43,7 +43,9 @@
 	X(accept_pauses, counter, "gotunnel_accept_pauses_total",                                \
 		"Times that accepting paused for lack of descriptors or memory.")                \
 	X(visitors_refused, counter, "gotunnel_visitors_refused_total",                          \
-		"Public connections that were closed at once for lack of room.")
+		"Public connections that were closed at once for lack of room.")                 \
+	X(address_drops, counter, "gotunnel_address_drops_total",                                \
+		"Public connections reset because their address had too many.")
 
 #define METRICS_TRAFFIC(X)                                                                       \
 	X(streams_open, gauge, "gotunnel_streams_open", "Streams that are open now.")            \

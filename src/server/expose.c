@@ -43,9 +43,39 @@ static void on_pipe_done(struct pipe *p)
 	struct agent *a = p->link->owner;
 
 	log_debug(a->who, "stream %u closed: %" PRIu64 " bytes from the visitor, %" PRIu64 " to it%s%s",
-		(unsigned)(uintptr_t)p->user, p->meter.up, p->meter.down, p->code ? "; " : "",
+		p->id, p->meter.up, p->meter.down, p->code ? "; " : "",
 		p->code ? code_text(p->code) : "");
+	sources_part(a->hub->sources, p->user, worker_now(&a->hub->worker));
 	hub_conn_closed(a->hub);
+}
+
+/* Whether the visitor's address may have one more connection. */
+static bool may_visit(struct expose *e, const struct sockaddr *peer, struct source **source)
+{
+	struct hub *h = e->hub;
+	unsigned most = h->config->max_conns_per_address;
+	char from[ADDR_TEXT_MAX];
+	unsigned n;
+
+	if (sources_visit(h->sources, source, peer, most, worker_now(&h->worker)))
+		return true;
+	shard_add(&h->worker.metrics.address_drops, 1);
+	n = hub_tally(h, &h->address_log);
+	if (n)
+		log_warn(NULL, "reset %u visitor%s, the last %s: its address has %u connections "
+			"(--max-conns-per-address)", n, n == 1 ? "" : "s",
+			addr_format(peer, from, sizeof from), most);
+	return false;
+}
+
+/* No room for this visitor. */
+static void turn_away(struct expose *e, int fd, struct source *source, struct pipe *p)
+{
+	close(fd); /* SO_LINGER{1,0}: the visitor sees RST. */
+	shard_add(&e->hub->worker.metrics.visitors_refused, 1);
+	sources_part(e->hub->sources, source, worker_now(&e->hub->worker));
+	if (p)
+		pipe_reset(p, CODE_OVERLOADED);
 }
 
 static void on_accept(struct listener *l, int fd, const struct sockaddr_storage *peer)
@@ -55,25 +85,28 @@ static void on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 	struct flow_open open = { .bind_id = e->bind_id, .peer = flow_addr_of(peer) };
 	struct sockaddr_storage local = { 0 };
 	socklen_t len = sizeof local;
-	struct pipe *p = pipe_new(link);
+	struct source *source;
 	char from[ADDR_TEXT_MAX];
 	struct stream *st;
+	struct pipe *p;
 
+	if (!may_visit(e, (const struct sockaddr *)peer, &source)) {
+		close(fd); /* SO_LINGER{1,0}: the visitor sees RST. */
+		return;
+	}
 	if (getsockname(fd, (struct sockaddr *)&local, &len) == 0)
 		open.local = flow_addr_of(&local);
 	else
 		open.local.family = 4;
+	p = pipe_new(link);
 	st = p ? stream_open(&link->session, &open, p) : NULL;
 	if (!st) {
-		close(fd); /* SO_LINGER{1,0}: the visitor sees RST. */
-		shard_add(&e->hub->worker.metrics.visitors_refused, 1);
-		if (p)
-			pipe_reset(p, CODE_OVERLOADED);
+		turn_away(e, fd, source, p);
 		return;
 	}
 	log_debug(e->agent->who, "stream %u opened for %s on :%u", st->id,
 		addr_format((const struct sockaddr *)peer, from, sizeof from), e->port);
-	p->user = (void *)(uintptr_t)st->id;
+	p->user = source;
 	p->on_done = on_pipe_done;
 	pipe_join(p, st);
 	meter_open(&p->meter, &e->hub->trace, e->traffic, &open.peer);

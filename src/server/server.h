@@ -21,7 +21,7 @@ struct server_config {
 	uint64_t hold_ms;
 	unsigned workers;
 	unsigned max_conns;	/* 0: from the descriptor limit */
-	unsigned max_conns_per_address;
+	unsigned max_conns_per_address; /* 0: no cap */
 	unsigned max_unauthenticated;
 	uint64_t drain_ms;
 	bool quiet;

@@ -37,6 +37,7 @@ struct pipe *pipe_new(struct link *link)
 void pipe_join(struct pipe *p, struct stream *st)
 {
 	p->stream = st;
+	p->id = st->id;
 	st->user = p;
 }
 

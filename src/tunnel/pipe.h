@@ -39,6 +39,7 @@ struct pipe {
 	enum pipe_state state;
 	struct link *link;
 	struct stream *stream;	/* NULL once let go */
+	uint32_t id;		/* of the stream, for the log */
 	struct sock sock;
 	struct queue queue;	/* bytes for the socket that it did not take */
 	bool fin_due;		/* the stream ended: FIN after the queue */
