@@ -16,6 +16,12 @@ bool conn_can_send(const struct conn *c)
 	return c->is_open && !c->is_closed && !c->out;
 }
 
+void conn_trust(struct conn *c)
+{
+	if (c->tls)
+		tls_trust(c->tls);
+}
+
 bool conn_is_encrypted(const struct conn *c)
 {
 	return c->tls != NULL;

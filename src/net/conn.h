@@ -66,6 +66,9 @@ int conn_open(struct conn *c, struct worker *w, int fd, enum conn_mode mode,
  * nothing else is waiting; what the kernel has still leaves. */
 void conn_close(struct conn *c);
 
+/* The other side has proved who it is: limits for strangers end. */
+void conn_trust(struct conn *c);
+
 bool conn_can_send(const struct conn *c);
 
 /* Where the owner composes up to WORKER_COMPOSE bytes; NULL when memory is

@@ -22,7 +22,11 @@
 
 enum {
 	RECORD_HEAD = 5,
-	RECORD_MAX_EARLY = 4096, /* what a stranger may announce */
+	/* What a stranger may announce, for which the library allocates, and in the
+	 * handshake send, which it keeps until a message is whole. */
+	RECORD_MAX_EARLY = 4096,
+	BYTES_MAX_EARLY = 8192,
+	RECORD_MAX_LOGIN = 8192,
 };
 
 /* Far below the 2^24.5 records that AES-GCM allows a key (RFC 8446, 5.5). */
@@ -41,25 +45,30 @@ struct tls {
 	SSL *ssl;
 	struct tls_context *context;
 	char *host;
-	bool is_server, is_done, is_ended;
+	bool is_server, is_done, is_trusted, is_immodest, is_ended;
 	const uint8_t *in;
 	size_t in_len;
 	uint8_t *out;
 	size_t out_len, out_cap;
 	uint64_t since_update;
-	/* Records of a stranger, followed until the handshake is over. */
+	/* Records of a stranger, followed as long as it is one. */
 	uint8_t head[RECORD_HEAD];
-	size_t head_len, body_left;
+	size_t head_len, body_left, early;
 	char error[128];
 	struct verify verify;
 };
 
 /* --- BIO ------------------------------------------------------------------ */
 
-/* Whether the next n bytes keep to the limit for strangers. */
+/* Whether the next n bytes keep to the limits for strangers; once not, never
+ * again: the library may ask anew. */
 static bool is_modest(struct tls *t, const uint8_t *data, size_t n)
 {
-	while (n) {
+	size_t most = t->is_done ? RECORD_MAX_LOGIN : RECORD_MAX_EARLY;
+
+	t->early += t->is_done ? 0 : n;
+	t->is_immodest |= t->early > BYTES_MAX_EARLY;
+	while (n && !t->is_immodest) {
 		size_t skip = t->body_left < n ? t->body_left : n;
 
 		t->body_left -= skip;
@@ -73,10 +82,9 @@ static bool is_modest(struct tls *t, const uint8_t *data, size_t n)
 			continue;
 		t->head_len = 0;
 		t->body_left = (size_t)t->head[3] << 8 | t->head[4];
-		if (t->body_left > RECORD_MAX_EARLY)
-			return false;
+		t->is_immodest = t->body_left > most;
 	}
-	return true;
+	return !t->is_immodest;
 }
 
 static int bio_read(BIO *bio, char *buf, int len)
@@ -89,7 +97,7 @@ static int bio_read(BIO *bio, char *buf, int len)
 		BIO_set_retry_read(bio);
 		return -1;
 	}
-	if (t->is_server && !t->is_done && !is_modest(t, t->in, n))
+	if (t->is_server && !t->is_trusted && !is_modest(t, t->in, n))
 		return -1;
 	memcpy(buf, t->in, n);
 	t->in += n;
@@ -397,6 +405,11 @@ void tls_free(struct tls *t)
 	SSL_free(t->ssl);
 	free(t->host);
 	free(t);
+}
+
+void tls_trust(struct tls *t)
+{
+	t->is_trusted = true;
 }
 
 void tls_feed(struct tls *t, const uint8_t *data, size_t len)

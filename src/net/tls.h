@@ -38,6 +38,10 @@ void tls_context_free(struct tls_context *context);
 struct tls *tls_new(struct tls_context *context, bool is_server, const char *host);
 void tls_free(struct tls *t);
 
+/* The peer of a server is a stranger until then: 8 KiB of handshake in records
+ * of 4 KiB, afterwards records of 8 KiB, and no more. */
+void tls_trust(struct tls *t);
+
 /* Ciphertext to be read by the calls that follow; borrowed until they have
  * taken all of it, which tls_handshake() and tls_read() do. */
 void tls_feed(struct tls *t, const uint8_t *data, size_t len);

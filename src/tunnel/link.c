@@ -103,6 +103,7 @@ static void on_login(void *owner)
 	struct link *l = owner;
 
 	l->is_known = true;
+	conn_trust(&l->conn);
 	session_measure(&l->session);
 	arm(l, session_tick(&l->session, l->conn.blocked_us, worker_now(l->worker)));
 	l->ops->on_login(l);

@@ -133,6 +133,7 @@ static void both_ways(void **state)
 		assert_int_equal(tls_exporter(pair->ends[0], a), 0);
 		assert_int_equal(tls_exporter(pair->ends[1], b), 0);
 		assert_memory_equal(a, b, sizeof a);
+		tls_trust(pair->ends[1]);
 		send_through(0, 1);
 		send_through(1, 100000);
 		send_through(0, steps[i] == 1 ? 20000 : 270000);
@@ -169,6 +170,7 @@ static void key_updates(void **state)
 	tls_set_key_update(pair->contexts[0], 10000);
 	tls_set_key_update(pair->contexts[1], 10000);
 	assert_int_equal(shake(&failed), TLS_DONE);
+	tls_trust(pair->ends[1]);
 	for (int i = 0; i < 20; i++) {
 		size_t sealed = send_through(i & 1, 9000);
 
@@ -242,6 +244,64 @@ static void immodest_strangers(void **state)
 		assert_int_equal(result, rows[i].refused ? TLS_FAILED : TLS_MORE);
 		part();
 	}
+}
+
+/* A message in many modest records is kept until it is whole: 8 KiB in all. */
+static void long_strangers(void **state)
+{
+	/* Records of 1 KiB; the first begins a ClientHello of 16 KiB. */
+	uint8_t record[5 + 1024] = { 0x16, 3, 1, 4, 0, 1, 0, 0x3f, 0xf0, 3, 3 };
+	enum tls_result result = TLS_MORE;
+	size_t sent = 0;
+
+	(void)state;
+	join(OUT, NULL, "x", NULL, NULL);
+	while (result == TLS_MORE && sent < 16 * sizeof record) {
+		tls_feed(pair->ends[1], record, sizeof record);
+		result = tls_handshake(pair->ends[1]);
+		sent += sizeof record;
+		memset(record + 5, 0, sizeof record - 5);
+	}
+	assert_int_equal(result, TLS_FAILED);
+	assert_int_equal(sent, 8 * sizeof record);
+	part();
+}
+
+/* Between handshake and login records of 8 KiB pass, then any. */
+static void records_before_the_login(void **state)
+{
+	static const struct {
+		size_t len;
+		bool trusted;
+		ssize_t want;
+	} rows[] = {
+		{ 5000, false, 5000 }, { 8175, false, 8175 }, { 8176, false, -1 },
+		{ 16384, false, -1 }, { 16384, true, 16384 },
+	};
+	static uint8_t data[16384], got[16384];
+	int failed;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		join(OUT, NULL, "x", NULL, NULL);
+		assert_int_equal(shake(&failed), TLS_DONE);
+		if (rows[i].trusted)
+			tls_trust(pair->ends[1]);
+		assert_int_equal(tls_write(pair->ends[0], data, rows[i].len), rows[i].len);
+		tls_feed(pair->ends[1], pair->out[0], tls_output_len(pair->ends[0]));
+		assert_int_equal(tls_read(pair->ends[1], got, sizeof got), rows[i].want);
+		part();
+	}
+	/* Also behind one that passes: what it gave is read, then it is over. */
+	join(OUT, NULL, "x", NULL, NULL);
+	assert_int_equal(shake(&failed), TLS_DONE);
+	assert_int_equal(tls_write(pair->ends[0], data, 100), 100);
+	assert_int_equal(tls_write(pair->ends[0], data, sizeof data), sizeof data);
+	tls_feed(pair->ends[1], pair->out[0], tls_output_len(pair->ends[0]));
+	assert_int_equal(tls_read(pair->ends[1], got, sizeof got), 100);
+	assert_int_equal(tls_read(pair->ends[1], got, sizeof got), -1);
+	assert_int_equal(tls_read(pair->ends[1], got, sizeof got), -1);
+	part();
 }
 
 /* --- certificates ---------------------------------------------------------------- */
@@ -388,6 +448,8 @@ int main(void)
 		cmocka_unit_test(goodbye),
 		cmocka_unit_test(what_is_broken),
 		cmocka_unit_test(immodest_strangers),
+		cmocka_unit_test(long_strangers),
+		cmocka_unit_test(records_before_the_login),
 		cmocka_unit_test(who_is_who),
 		cmocka_unit_test(files_that_do_not_serve),
 	};
