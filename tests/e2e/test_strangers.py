@@ -1,0 +1,546 @@
+"""Whoever has not logged in, and floods of visitors: they hurt only themselves.
+
+The address of a stranger is one of 127.0.0.0/8 but 127.0.0.1, against which nothing is held.
+"""
+import json
+import os
+import random
+import resource
+import select
+import socket
+import ssl
+import struct
+import threading
+import time
+import urllib.request
+
+import pytest
+
+from kit import SANITIZED, limit, ports, until, wire
+from kit.origin import echo
+from kit.stream import connect, read_exactly, reset
+from kit.wire import RawClient, frame
+
+GUESSER, OTHER, NEIGHBOUR = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+SEED = random.Random(11)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def descriptors():
+    """Thousands of sockets in this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20000), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def serving(rig, **given):
+    admin = ports.one()
+    server = rig.server(plaintext=True, admin=f"127.0.0.1:{admin}", **given)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def stats():
+        with opener.open(f"http://127.0.0.1:{admin}/api/stats", timeout=limit(10)) as page:
+            return json.load(page)
+    server.stats = stats
+    return server
+
+
+@pytest.fixture
+def server(rig):
+    return serving(rig)
+
+
+def scaled(rig, factor):
+    """The environment in which time runs that much faster."""
+    return rig.env(GOTUNNEL_TEST_TIME_SCALE=str(factor))
+
+
+def call(server, source):
+    """A connection to the control port from an address."""
+    return socket.create_connection((server.host, server.control), limit(10), (source, 0))
+
+
+def try_call(*given):
+    """The same, or None: a reset may come so soon that connect() itself reports it."""
+    try:
+        return call(*given)
+    except ConnectionError:
+        return None
+
+
+class Canary:
+    """Another client's tunnel with an echo going through it all the time."""
+
+    def __init__(self, rig, serve, server):
+        self.client = rig.client(server, serve(echo), name="canary:1", state="canary")
+        self.sock = connect("127.0.0.1", self.client.port)
+        self.slowest, self.count, self.error, self.stop = 0, 0, None, False
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        try:
+            while not self.stop:
+                data = os.urandom(1024)
+                began = time.monotonic()
+                self.sock.sendall(data)
+                assert read_exactly(self.sock, 1024) == data
+                self.slowest = max(self.slowest, time.monotonic() - began)
+                self.count += 1
+                time.sleep(0.05)
+        except Exception as error:
+            self.error = error
+
+    def close(self):
+        self.stop = True
+        self.thread.join()
+        self.sock.close()
+        assert self.error is None and self.count > 3
+        assert self.slowest < limit(1)
+        assert "Session lost" not in self.client.err.text
+
+
+@pytest.fixture
+def canary(rig, serve, server):
+    one = Canary(rig, serve, server)
+    yield one
+    one.close()
+
+
+def tls_context():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["gotunnel/1"])
+    return context
+
+
+def client_hello():
+    outgoing = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        tls_context().wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
+    return outgoing.read()
+
+
+class Crowd:
+    """Strangers of three kinds: silent, a ClientHello at a byte a second, TLS done and silent."""
+
+    KINDS = ("silent", "slow", "tls")
+
+    def __init__(self, server):
+        self.server, self.hello, self.context = server, client_hello(), tls_context()
+        self.live = {}              # socket: [kind, when it connected, bytes of the ClientHello]
+        self.ages = []              # of those that the server closed
+        self.reset_at_once = 0
+
+    def add(self, kind, source):
+        try:
+            s = call(self.server, source)
+            if kind == "tls":
+                s.settimeout(limit(10))
+                s = self.context.wrap_socket(s, do_handshake_on_connect=True)
+        except OSError:
+            self.reset_at_once += 1
+            return
+        s.setblocking(False)
+        self.live[s] = [kind, time.monotonic(), 0]
+
+    def drip(self):
+        for s, one in self.live.items():
+            kind, began, sent = one
+            if kind == "slow" and sent <= time.monotonic() - began:
+                try:
+                    s.send(self.hello[sent:sent + 1])
+                except OSError:
+                    pass
+                one[2] += 1
+
+    def reap(self, wait=0):
+        """Forgets whom the server has closed."""
+        poll = select.poll()
+        by_fd = {s.fileno(): s for s in self.live}
+        for fd in by_fd:
+            poll.register(fd, select.POLLIN)
+        for fd, _ in poll.poll(wait * 1000):
+            s = by_fd[fd]
+            try:
+                if s.recv(4096):
+                    continue
+            except (BlockingIOError, ssl.SSLWantReadError):
+                continue
+            except OSError:
+                pass
+            age = time.monotonic() - self.live.pop(s)[1]
+            self.ages.append(age)
+            s.close()
+
+    def wait_until_closed(self, seconds):
+        end = time.monotonic() + limit(seconds)
+        while self.live and time.monotonic() < end:
+            self.drip()
+            self.reap(0.05)
+        assert not self.live, f"{len(self.live)} strangers are still connected"
+
+    def close(self):
+        for s in self.live:
+            s.close()
+
+
+def log_in(server, source):
+    """A valid login; how long it took."""
+    began = time.monotonic()
+    RawClient(server, server.token(), (source, 0)).login().close()
+    return time.monotonic() - began
+
+
+def test_2000_strangers_of_one_address(rig, server, canary):
+    """Case 1: 8 of them at a time for 5 s; others log in, and memory does not grow."""
+    log_in(server, OTHER)
+    crowd = rig.keep(Crowd(server))
+    for kind in Crowd.KINDS:
+        crowd.add(kind, GUESSER)
+    crowd.wait_until_closed(8)
+    before, memory, took = server.descriptors(), server.rss(), []
+    for number in range(2000):
+        crowd.add(Crowd.KINDS[number % 3], GUESSER)
+        crowd.drip()
+        if number % 20 == 0:
+            crowd.reap()
+            assert server.descriptors() - before <= 8 + 2
+        if number % 67 == 0:
+            took.append(log_in(server, OTHER))
+    assert len(took) == 30 and max(took) < limit(1)
+    assert server.rss() - memory < (4 << 20) * (16 if SANITIZED else 1)
+    crowd.wait_until_closed(8)
+    kept = [age for age in crowd.ages if age > 1]
+    assert len(kept) >= 8 and max(kept) < limit(5.5)
+    until(lambda: server.descriptors() <= before, 10, "the descriptors from before")
+    dropped = server.stats()["source_drops"]
+    assert dropped >= 2000 - len(kept) - 8
+    assert server.err.text.count("its address has 8 that are not logged in") < 60
+
+
+def test_strangers_of_many_addresses(rig, server, canary):
+    """At most 128 in all, and who is known still gets in."""
+    with RawClient(server, server.token(), (OTHER, 0)).login().sock:
+        crowd = rig.keep(Crowd(server))
+        before, took, most = server.descriptors(), [], 0
+        for number in range(600):
+            crowd.add("silent", f"127.0.{1 + number // 200}.{1 + number % 200}")
+            if number % 20 == 19:
+                crowd.reap()
+                took.append(log_in(server, OTHER))
+                most = max(most, server.descriptors() - before)
+        assert len(took) == 30 and max(took) < limit(1)
+        assert 32 <= most <= 128 + 8
+        crowd.wait_until_closed(8)
+        assert server.stats()["early_drops"] > 300
+        assert server.stats()["source_drops"] == 0
+    assert server.err.text.count("(--max-unauthenticated 128)") < 60
+
+
+def test_max_unauthenticated(rig):
+    """Also 127.0.0.1 is dropped early: behind a proxy everybody comes from there."""
+    server = serving(rig, max_unauthenticated=4)
+    before = server.descriptors()
+    held = [try_call(server, "127.0.0.1") for _ in range(200)]
+    until(lambda: server.stats()["early_drops"] + 4 >= 200, 5, "early drops")
+    assert server.descriptors() - before <= 4
+    for s in filter(None, held):
+        s.close()
+    until(lambda: server.descriptors() == before, 5, "the descriptors from before")
+    log_in(server, "127.0.0.1")
+
+
+class Guesser:
+    """Wrong tokens from an address: what the server said to each."""
+
+    def __init__(self, server, source, hangs_up=False):
+        self.server, self.source, self.hangs_up = server, source, hangs_up
+        self.verified, self.waits, self.resets = 0, [], 0
+
+    def guess(self):
+        try:
+            one = RawClient(self.server, "wrong", (self.source, 0))
+        except OSError:
+            self.resets += 1
+            return
+        with one.sock:
+            try:
+                one.send("HELLO", 0, wire.hello(one.spake.message))
+                name, _, payload = one.expect("HELLO_ACK", "ERROR")
+                if name == "ERROR":
+                    code, wait = struct.unpack(">HI", payload[:6])
+                    assert code == wire.CALM_DOWN
+                    self.waits.append(wait)
+                    return
+                self.verified += 1
+                if not self.hangs_up:
+                    one.send("AUTH", 0, bytes(32))
+                    assert one.expect("AUTH_ERR")[2][:2] == struct.pack(">H", wire.AUTH_FAILED)
+            except ConnectionError:
+                self.resets += 1
+
+
+@pytest.mark.parametrize("hangs_up", [False, True], ids=["wrong proof", "hangs up"])
+def test_guessing_is_put_off(rig, hangs_up):
+    """Case 4: eight guesses, then one after 15 s, 30 s, 60 s ...; others do not notice."""
+    factor = 4 if SANITIZED else 10
+    server = serving(rig, env=scaled(rig, factor))
+    guesser = Guesser(server, GUESSER, hangs_up)
+    began, minute = time.monotonic(), 60 / factor
+    while time.monotonic() - began < minute:
+        guesser.guess()
+        if guesser.resets % 50 == 1:
+            log_in(server, OTHER)
+    asked = guesser.verified + len(guesser.waits) + guesser.resets
+    assert asked > 100, "the guesser was too slow for this test"
+    assert 8 <= guesser.verified <= 20
+    assert 10000 <= guesser.waits[0] <= 15000
+    assert 15000 < max(guesser.waits) <= 60000
+    # Told once a second; the others are reset before they cost a handshake.
+    assert len(guesser.waits) <= 70
+    stats = server.stats()
+    assert stats["logins_refused"] == guesser.verified
+    assert stats["penalties"] >= len(guesser.waits)
+    assert f"{GUESSER}:" in server.err.text and "too many failed logins" in server.err.text
+
+
+def test_guesses_at_once(server):
+    """Eight connections that all wait for the other's end have eight guesses together."""
+    for _ in range(5):
+        Guesser(server, GUESSER).guess()
+    ones = [RawClient(server, "wrong", (GUESSER, 0)) for _ in range(8)]
+    for one in ones:
+        one.send("HELLO", 0, wire.hello(one.spake.message))
+    said = [one.expect("HELLO_ACK", "ERROR")[0] for one in ones]
+    assert said.count("HELLO_ACK") == 3
+    for one in ones:
+        one.close()
+    log_in(server, OTHER)
+
+
+def test_mistyping_costs_nothing(server):
+    """Seven wrong tokens, then the right one at once; and again, since that cleared it."""
+    for _ in range(3):
+        guesser = Guesser(server, GUESSER)
+        for _ in range(7):
+            guesser.guess()
+        assert guesser.verified == 7
+        assert log_in(server, GUESSER) < limit(1)
+
+
+def test_live_session_exempts_its_address(server):
+    with RawClient(server, server.token(), (GUESSER, 0)).login().sock:
+        guesser = Guesser(server, GUESSER)
+        for _ in range(40):
+            guesser.guess()
+        assert guesser.verified == 40
+        assert log_in(server, GUESSER) < limit(1)
+    assert server.stats()["penalties"] == 0
+
+
+def test_client_waits_as_it_is_told(rig, serve):
+    """The client of a user, by way of a forwarder at another address."""
+    factor = 4
+    server = serving(rig, env=scaled(rig, factor))
+    way = rig.keep(Forwarder(server, GUESSER))
+    guesser = Guesser(server, GUESSER)
+    for _ in range(8):
+        guesser.guess()
+    assert guesser.verified == 8
+    began = time.monotonic()
+    client = rig.client(("127.0.0.1", way.port), serve(echo), token_file=server.token_file,
+                        env=scaled(rig, factor), more=["--retries", 2])
+    assert time.monotonic() - began > 1
+    client.wait_err(r"the server asks for \d+s of patience after failed logins from this "
+                    r"address; waiting")
+    assert "Connection attempt" not in client.err.text
+    with connect("127.0.0.1", client.port) as s:
+        s.sendall(b"hello")
+        assert read_exactly(s, 5) == b"hello"
+
+
+class Forwarder:
+    """Passes connections on from another address."""
+
+    def __init__(self, server, source):
+        self.server, self.source = server, source
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+                far = call(self.server, self.source)
+            except OSError:
+                return
+            for a, b in ((near, far), (far, near)):
+                threading.Thread(target=self.copy, args=(a, b), daemon=True).start()
+
+    @staticmethod
+    def copy(a, b):
+        a.settimeout(None)
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+            b.shutdown(socket.SHUT_WR)
+        except OSError:
+            reset(b)
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+NOISE = [b"", b"GET / HTTP/1.1\r\n\r\n", b"SSH-2.0-x\r\n", b"quit\r\n", b"\x16\x03\x01\x40\x00",
+         frame("AUTH", 0, bytes(32)), frame("HELLO", 0, b"", length=0xFFFFFFFF),
+         frame("RESUME", 0, bytes(53)), frame(0x7f, 0, b"?"),
+         b"\x90" + SEED.randbytes(65535), SEED.randbytes(64)]
+
+
+def test_noise_is_not_held_against_its_address(server):
+    """Cases 3 and 7: closed within a second, nothing stays open, and a login follows at once."""
+    before = server.descriptors()
+    for turn in range(20):
+        for data in NOISE:
+            began = time.monotonic()
+            with call(server, GUESSER) as s:
+                try:
+                    s.sendall(data)
+                    if turn % 2:
+                        s.shutdown(socket.SHUT_WR)
+                    elif data in (b"", NOISE[-1]):
+                        reset(s)
+                        continue
+                    while s.recv(4096):
+                        pass
+                except ConnectionError:
+                    pass
+                assert time.monotonic() - began < limit(1)
+    until(lambda: server.descriptors() == before, 5, "the descriptors from before")
+    assert server.stats()["source_drops"] + server.stats()["penalties"] == 0
+    assert log_in(server, GUESSER) < limit(1)
+
+
+@pytest.mark.parametrize("data", [
+    frame("HELLO", 0, wire.hello(bytes(32))), frame("BIND", 0, wire.bind()),
+    frame("RESUME", 0, bytes(53)), frame("AUTH", 0, bytes(31)), frame(0x7f),
+], ids=["HELLO twice", "BIND", "RESUME", "short AUTH", "unknown"])
+def test_anything_but_a_proof_is_a_failed_login(server, data):
+    """Case 3: closed at once, and no way to guess for nothing."""
+    for _ in range(8):
+        one = RawClient(server, server.token(), (GUESSER, 0)).greet()
+        began = time.monotonic()
+        one.sock.sendall(data)
+        assert one.ended(1) in (wire.AUTH_FAILED, None)
+        assert time.monotonic() - began < limit(0.5)
+    guesser = Guesser(server, GUESSER)
+    guesser.guess()
+    assert guesser.verified == 0 and guesser.waits
+    log_in(server, OTHER)
+
+
+def test_good_token_waits_like_a_bad_one(server):
+    """The answer says nothing of the token: it is not looked at."""
+    for _ in range(8):
+        Guesser(server, GUESSER).guess()
+    said = set()
+    for token in (server.token(), "wrong"):
+        one = RawClient(server, token, (GUESSER, 0))
+        one.send("HELLO", 0, wire.hello(one.spake.message))
+        name, _, payload = one.expect("HELLO_ACK", "ERROR")
+        said.add((name, payload[:2], payload[6:]))
+        one.close()
+        time.sleep(1.1)             # told once a second
+    assert said == {("ERROR", struct.pack(">H", wire.CALM_DOWN), wire.long("too many attempts"))}
+
+
+def test_200_handshakes_a_second(rig, server, canary):
+    """Case 26: broken off after each message."""
+    context, hello = tls_context(), client_hello()
+    before, began, done = server.descriptors(), time.monotonic(), 0
+    while time.monotonic() - began < 5:
+        with call(server, GUESSER) as s:
+            try:
+                if done % 3 == 0:
+                    s.sendall(hello)
+                    s.recv(65536)
+                elif done % 3 == 1:
+                    context.wrap_socket(s).close()
+                else:
+                    with context.wrap_socket(s) as t:
+                        t.sendall(frame("HELLO", 0, b"", length=4000))
+            except (OSError, ssl.SSLError):
+                pass
+        done += 1
+        time.sleep(max(0, began + done / 200 - time.monotonic()))
+    assert done >= (100 if SANITIZED else 500)
+    until(lambda: server.descriptors() <= before, 5, "the descriptors from before")
+    assert log_in(server, OTHER) < limit(1)
+
+
+def idle(port, source):
+    return socket.create_connection(("127.0.0.1", port), limit(10), (source, 0))
+
+
+def is_open(s):
+    """Whether an idle visitor is still connected a moment later."""
+    s.settimeout(0.01)
+    try:
+        return bool(s.recv(1))
+    except socket.timeout:
+        return True
+    except ConnectionError:
+        return False
+
+
+def test_visitors_of_one_address(rig, serve):
+    """Case 19: its cap is held, others get in."""
+    cap, many = 40, 200
+    server = serving(rig, max_conns_per_address=cap)
+    client = rig.client(server, serve(echo), plaintext=True)
+    held = []
+    for _ in range(many):
+        try:
+            held.append(idle(client.port, GUESSER))
+        except ConnectionError:
+            pass
+    until(lambda: server.stats()["address_drops"] == many - cap, 10, "the cap")
+    live = [s for s in held if is_open(s)]
+    assert len(live) == cap
+    assert server.stats()["totals"]["streams_open"] == cap
+    for source in (OTHER, NEIGHBOUR, "127.0.0.1"):
+        with idle(client.port, source) as s:
+            s.sendall(b"hello")
+            assert read_exactly(s, 5) == b"hello"
+    # 127.0.0.1 has no cap.
+    own = [idle(client.port, "127.0.0.1") for _ in range(cap + 20)]
+    until(lambda: server.stats()["totals"]["streams_open"] == 2 * cap + 20, 10, "all of them")
+    for s in own:
+        s.close()
+    # One that goes makes room for one.
+    live.pop().close()
+    until(lambda: server.stats()["totals"]["streams_open"] == cap - 1, 10, "the end of one")
+    with idle(client.port, GUESSER) as s:
+        s.sendall(b"hello")
+        assert read_exactly(s, 5) == b"hello"
+        with pytest.raises(ConnectionError):
+            with idle(client.port, GUESSER) as one_more:
+                one_more.settimeout(limit(5))
+                read_exactly(one_more, 1)
+    for s in held:
+        s.close()
+    assert server.err.text.count("(--max-conns-per-address)") <= 5
+    until(lambda: server.stats()["totals"]["streams_open"] == 0, 10, "the end of all")
+
+
+def test_no_cap_of_visitors(rig, serve):
+    server = serving(rig, max_conns_per_address=0)
+    client = rig.client(server, serve(echo), plaintext=True)
+    held = [idle(client.port, GUESSER) for _ in range(60)]
+    until(lambda: server.stats()["totals"]["streams_open"] == 60, 10, "all of them")
+    for s in held:
+        s.close()
