@@ -78,6 +78,7 @@ class Canary:
         self.slowest, self.count, self.error, self.stop = 0, 0, None, False
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
+        until(lambda: self.error or self.count, 5, "its first echo")
 
     def run(self):
         try:
@@ -245,7 +246,7 @@ def test_max_unauthenticated(rig):
     before = server.descriptors()
     held = [try_call(server, "127.0.0.1") for _ in range(200)]
     until(lambda: server.stats()["early_drops"] + 4 >= 200, 5, "early drops")
-    assert server.descriptors() - before <= 4
+    assert server.descriptors() - before <= 4 + 1       # one for who asks for the numbers
     for s in filter(None, held):
         s.close()
     until(lambda: server.descriptors() == before, 5, "the descriptors from before")
@@ -417,8 +418,8 @@ def test_noise_is_not_held_against_its_address(server):
                         continue
                     while s.recv(4096):
                         pass
-                except ConnectionError:
-                    pass
+                except OSError:
+                    pass            # reset, maybe before the shutdown
                 assert time.monotonic() - began < limit(1)
     until(lambda: server.descriptors() == before, 5, "the descriptors from before")
     assert server.stats()["source_drops"] + server.stats()["penalties"] == 0
