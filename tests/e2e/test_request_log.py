@@ -669,7 +669,8 @@ def test_visitor_of_a_web_service_that_is_down_gets_502(rig, down):
     assert "502 Bad Gateway" in curl("-I", base).decode()
     assert "502" in curl("-o", "/dev/null", "-w", "%{http_code}", "--data-binary", "@-",
                          base, input=b"x" * 300000).decode()
-    until(lambda: len(lines(down.err, "HTTP")) == 3, 10, "three lines")
+    until(lambda: len(lines(down.err, "HTTP")) == len(lines(down.server.err, "HTTP")) == 3, 10,
+          "three lines at each end")
     for proc in (down, down.server):
         assert [line.split(" TIME")[0].split() for line in lines(proc.err, "HTTP")] == [
             ["HTTP", "✗", m, "/x", "502", "Bad", "Gateway"] for m in ("GET", "HEAD", "POST")]
