@@ -6,6 +6,7 @@ enum {
 	LATE_US = 1000 * 1000,
 	HALVE_US = 100 * 1000,
 	SMALL_FRAME = FRAME_HEAD + 16,
+	LARGE_FRAME = 8 * 1024,	/* after which the next is expected to be large */
 };
 
 void output_wake(struct session *s)
@@ -273,13 +274,86 @@ static void requeue(struct session *s, struct stream *st, size_t n, size_t room)
 		list_append(has_credit(s, st) ? &s->bulk : &s->starved, &st->ready);
 }
 
-/* One frame of one stream. */
-static void write_data(struct session *s, struct writer *w, struct stream *st, bool fresh)
+/* How many bytes of st's source are worth a chunk of their own: as many as
+ * may go when the last frame was large, too. */
+static size_t chunk_room(const struct stream *st, size_t room)
 {
+	return st->last_frame >= LARGE_FRAME || room < SESSION_QUANTUM ? room : SESSION_QUANTUM;
+}
+
+/* A chunk that is much larger than what is in it costs more than a copy. */
+static struct chunk *fit(struct chunk *c)
+{
+	struct chunk *small;
+
+	if (c->len >= c->cap / 2)
+		return c;
+	small = chunk_take(c->pool, FRAME_HEAD + c->len);
+	if (!small)
+		return c;
+	memcpy(small->data, c->data, FRAME_HEAD + c->len);
+	small->at = c->at;
+	small->len = c->len;
+	chunk_drop(c);
+	return small;
+}
+
+/* Counts n bytes of st, whose head stands before them in `frame`. */
+static void count(struct session *s, struct stream *st, uint8_t *frame, size_t n)
+{
+	frame_put(frame, FRAME_STREAM_DATA, st->id, (uint32_t)n);
+	st->last_frame = (uint32_t)n;
+	credit_send_add(&st->send, n);
+	credit_send_add(&s->send, n);
+	st->lately += n;
+	s->put += n;
+}
+
+/* Up to room bytes of the source, read straight into the storage. */
+static size_t pull_copy(struct session *s, struct batch *b, struct stream *st, size_t room)
+{
+	uint8_t *frame = b->w.at;
+	size_t n = s->ops->pull(s->owner, st, frame + FRAME_HEAD, room);
+
+	if (n) {
+		put(&b->w, FRAME_HEAD + n);
+		count(s, st, frame, n);
+	}
+	return n;
+}
+
+/* The same into a chunk, which leaves without another copy if it is large. */
+static size_t pull_chunk(struct session *s, struct batch *b, struct stream *st, struct chunk *c,
+	size_t room)
+{
+	size_t n = s->ops->pull(s->owner, st, c->data + FRAME_HEAD, room);
+
+	if (!n) {
+		chunk_drop(c);
+		return 0;
+	}
+	c->offset = st->send.sent;
+	c->at = FRAME_HEAD;
+	c->len = (uint32_t)n;
+	c = fit(c);
+	c->offset = st->send.sent;
+	count(s, st, c->data, n);
+	if (n >= SESSION_FRAME_MIN)
+		batch_add(b, c, c->data, FRAME_HEAD + n);
+	else
+		writer_bytes(&b->w, c->data, FRAME_HEAD + n);
+	chunk_drop(c);
+	return n;
+}
+
+/* One frame of one stream. */
+static void write_data(struct session *s, struct batch *b, struct stream *st, bool fresh)
+{
+	struct chunk *c = NULL;
 	size_t room, n;
 
 	if (credit_recv_has_news(&st->recv)) {
-		write_credit(w, st->id, &st->recv);
+		write_credit(&b->w, st->id, &st->recv);
 		list_remove(&st->due);
 		st->wants_credit = false;
 	}
@@ -287,54 +361,65 @@ static void write_data(struct session *s, struct writer *w, struct stream *st, b
 		requeue(s, st, 0, 0);
 		return;
 	}
-	room = frame_room(s, st, fresh, w->left - FRAME_HEAD);
-	n = s->ops->pull(s->owner, st, w->at + FRAME_HEAD, room);
-	if (n) {
-		frame_put(w->at, FRAME_STREAM_DATA, st->id, (uint32_t)n);
-		put(w, FRAME_HEAD + n);
-		credit_send_add(&st->send, n);
-		credit_send_add(&s->send, n);
-		st->lately += n;
-		s->put += n;
-	}
+	room = chunk_room(st, frame_room(s, st, fresh, batch_left(b) - FRAME_HEAD));
+	if (room > SESSION_QUANTUM)
+		c = chunk_take(s->config.pool, FRAME_HEAD + room);
+	if (!c && room > b->w.left - FRAME_HEAD)
+		room = b->w.left - FRAME_HEAD;
+	n = c ? pull_chunk(s, b, st, c, room) : pull_copy(s, b, st, room);
 	requeue(s, st, n, room);
 }
 
-static void write_streams(struct session *s, struct writer *w)
+static bool has_place(const struct batch *b)
+{
+	size_t least = SESSION_FRAME_MIN + 4 * SMALL_FRAME;
+
+	return b->w.left >= least && batch_left(b) >= least && batch_has_place(b);
+}
+
+static void write_streams(struct session *s, struct batch *b)
 {
 	struct list *n;
 
-	while (w->left >= SESSION_FRAME_MIN + 4 * SMALL_FRAME) {
+	while (has_place(b)) {
 		bool fresh = (n = list_first(&s->fresh)) != NULL;
 
 		if (!fresh && !(n = list_first(&s->bulk)))
 			return;
-		write_data(s, w, list_entry(n, struct stream, ready), fresh);
+		write_data(s, b, list_entry(n, struct stream, ready), fresh);
 	}
 }
 
-static void write_ack(struct session *s, struct writer *w, size_t before)
+/* With anything that leaves anyway, or when much is not acknowledged. */
+static void write_ack(struct session *s, struct batch *b)
 {
-	if (s->taken == s->taken_told || (!ack_is_due(s) && w->left == before))
+	bool leaves = b->total || b->w.at != b->sealed;
+
+	if (s->taken == s->taken_told || (!ack_is_due(s) && !leaves))
 		return;
-	put(w, control_ack_encode(s->taken, w->at, w->left));
+	put(&b->w, control_ack_encode(s->taken, b->w.at, b->w.left));
 	s->taken_told = s->taken;
 }
 
-size_t output_compose(struct session *s, uint8_t *out, size_t cap)
+static void write_all(struct session *s, struct batch *b)
+{
+	if (!write_control(s, &b->w) || !is_forwarding(s))
+		return;
+	if (output_session_credit_is_due(s))
+		write_credit(&b->w, 0, &s->recv);
+	if (write_all_due(s, &b->w)) {
+		write_streams(s, b);
+		write_all_due(s, &b->w);
+	}
+	b->w.left += SMALL_FRAME;
+	write_ack(s, b);
+}
+
+void output_compose(struct session *s, struct batch *b)
 {
 	/* The ACK at the end always has room. */
-	struct writer w = writer_of(out, cap - SMALL_FRAME);
-
-	if (!write_control(s, &w) || !is_forwarding(s))
-		return (size_t)(w.at - out);
-	if (output_session_credit_is_due(s))
-		write_credit(&w, 0, &s->recv);
-	if (write_all_due(s, &w)) {
-		write_streams(s, &w);
-		write_all_due(s, &w);
-	}
-	w.left += SMALL_FRAME;
-	write_ack(s, &w, cap);
-	return (size_t)(w.at - out);
+	b->w.left -= SMALL_FRAME;
+	b->room -= SMALL_FRAME;
+	write_all(s, b);
+	batch_seal(b);
 }

@@ -37,7 +37,7 @@ void output_feed_starved(struct session *s);
 void output_wake(struct session *s);
 
 /* See session_compose() and session_has_output(). */
-size_t output_compose(struct session *s, uint8_t *out, size_t cap);
+void output_compose(struct session *s, struct batch *b);
 bool output_is_pending(const struct session *s);
 
 #endif

@@ -55,11 +55,11 @@ bool session_may_feed(const struct session *s)
 	return s->replies < SESSION_REPLIES_MAX;
 }
 
-size_t session_compose(struct session *s, uint8_t *out, size_t cap, uint64_t now_us)
+void session_compose(struct session *s, struct batch *b, uint64_t now_us)
 {
 	s->now_us = now_us;
 	session_check(s);
-	return output_compose(s, out, cap);
+	output_compose(s, b);
 }
 
 bool session_has_output(const struct session *s)

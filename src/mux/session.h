@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/batch.h"
 #include "core/code.h"
 #include "core/list.h"
 #include "core/map.h"
@@ -154,6 +155,7 @@ struct session_config {
 	uint64_t stuck_us;	/* a transport that takes no byte for so long */
 	uint32_t hold_ms;	/* server: announced; 0 while resume is not offered */
 	enum code refuse;	/* server: answer HELLO with this ERROR, or CODE_OK */
+	struct chunk_pool *pool; /* what is sent or kept comes from there */
 	const char *name;	/* client */
 	const uint8_t *instance; /* client: LOGIN_INSTANCE bytes */
 	const char *key_id;	/* client */
@@ -244,10 +246,10 @@ void session_feed(struct session *s, const uint8_t *data, size_t len, uint64_t n
  * replies are queued. */
 bool session_may_feed(const struct session *s);
 
-/* Writes what is to be sent now into out, cap >= SESSION_COMPOSE_MIN. Returns
- * the length, 0 when nothing is to be sent. Everything returned counts as
- * sent. */
-size_t session_compose(struct session *s, uint8_t *out, size_t cap, uint64_t now_us);
+/* Adds what is to be sent now to an empty batch with storage and room for
+ * SESSION_COMPOSE_MIN at least. Everything in it counts as sent; the owner
+ * drops the batch. */
+void session_compose(struct session *s, struct batch *b, uint64_t now_us);
 
 /* Whether session_compose() would have something to try. */
 bool session_has_output(const struct session *s);

@@ -38,6 +38,7 @@ struct stream {
 	bool is_ready;		/* its source may have bytes */
 	bool wants_credit;	/* CREDIT has to be written, whatever its news */
 	enum code reset_code;
+	uint32_t last_frame;	/* bytes of the last DATA frame */
 	uint64_t lately;	/* bytes sent, halved every 100 ms: sparse or bulk */
 	uint64_t lately_us;	/* when it was last halved */
 	struct credit_send send;

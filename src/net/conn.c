@@ -4,12 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "net/sys.h"
 
 /* How many times one turn reads a full scratch from one connection. */
-enum { READS_A_TURN = 2, FIRST_TLS = 0x16, FIRST_PLAIN = 0x01 };
+enum {
+	READS_A_TURN = 2,
+	FIRST_TLS = 0x16,
+	FIRST_PLAIN = 0x01,
+	/* For heads, control frames and small payloads; the rest are chunks. */
+	CONN_STORAGE = 64 * 1024,
+	/* Half a window: the peer decrypts one part while the next is encrypted
+	 * (0.66-0.71 of plaintext on two cores, against 0.51-0.57 for a whole). */
+	CONN_ROOM_TLS = 128 * 1024,
+};
 
 bool conn_can_send(const struct conn *c)
 {
@@ -46,18 +56,28 @@ static void release_out(struct conn *c)
 		return;
 	if (c->tls)
 		tls_output(c->tls, NULL, 0);
+	batch_drop(&c->unsent);
 	worker_give(c->worker, c->out);
 	c->out = NULL;
-	c->out_at = c->out_len = 0;
 	c->blocked_us = 0;
 }
 
-/* Sends what `out` holds. False when the connection was lost. */
+static ssize_t send_some(struct conn *c)
+{
+	struct iovec parts[BATCH_SEGMENTS];
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = c->unsent.count };
+
+	for (unsigned i = 0; i < c->unsent.count; i++)
+		parts[i] = (struct iovec){ (void *)(uintptr_t)c->unsent.segments[i].data,
+			c->unsent.segments[i].len };
+	return sendmsg(c->sock.fd, &message, MSG_NOSIGNAL);
+}
+
+/* Sends what is unsent. False when the connection was lost. */
 static bool flush(struct conn *c)
 {
-	while (c->out_at < c->out_len) {
-		ssize_t n = send(c->sock.fd, c->out + c->out_at, c->out_len - c->out_at,
-			MSG_NOSIGNAL);
+	while (c->unsent.total) {
+		ssize_t n = send_some(c);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -72,11 +92,11 @@ static bool flush(struct conn *c)
 			lost(c, why);
 			return false;
 		}
-		c->out_at += (size_t)n;
+		batch_advance(&c->unsent, (size_t)n);
 		c->sent += (uint64_t)n;
 		c->blocked_us = 0;
 	}
-	if (c->out_at == c->out_len)
+	if (!c->unsent.total)
 		release_out(c);
 	else if (!c->blocked_us)
 		c->blocked_us = worker_now(c->worker);
@@ -94,39 +114,76 @@ static bool begin_output(struct conn *c)
 	return c->out != NULL;
 }
 
+/* All that TLS appended, and what of it is unsent stays. */
+static void collect(struct conn *c)
+{
+	size_t gone = c->unsent.count ? (size_t)(c->unsent.segments[0].data - c->out) : 0;
+
+	batch_init(&c->unsent, c->out, WORKER_OUT, WORKER_OUT);
+	writer_room(&c->unsent.w, tls_output_len(c->tls));
+	batch_seal(&c->unsent);
+	if (gone)
+		batch_advance(&c->unsent, gone);
+}
+
 static bool end_output(struct conn *c)
 {
-	if (c->tls)
-		c->out_len = tls_output_len(c->tls);
+	collect(c);
 	return flush(c);
 }
 
-uint8_t *conn_buffer(struct conn *c)
+bool conn_begin(struct conn *c, struct batch *b)
 {
-	if (c->tls)
-		return c->worker->plain;
-	return begin_output(c) ? c->out : NULL;
+	if (c->tls) {
+		batch_init(b, c->worker->plain, CONN_STORAGE, CONN_ROOM_TLS);
+		return true;
+	}
+	if (!begin_output(c))
+		return false;
+	batch_init(b, c->out, CONN_STORAGE, WORKER_COMPOSE);
+	return true;
 }
 
-void conn_send(struct conn *c, size_t len)
+/* Each segment by itself: what is large is a chunk, read where it lies. */
+static bool encrypt(struct conn *c, const struct batch *b)
 {
-	if (!c->tls) {
-		c->out_len = len;
-		flush(c);
-		return;
+	for (unsigned i = 0; i < b->count; i++) {
+		const struct segment *part = &b->segments[i];
+
+		if (tls_write(c->tls, part->data, part->len) != (ssize_t)part->len)
+			return false;
 	}
-	if (len == 0)
-		return;
-	if (!begin_output(c)) {
+	return true;
+}
+
+static void send_tls(struct conn *c, struct batch *b)
+{
+	bool ok = b->total == 0 || begin_output(c);
+
+	if (!ok) {
+		batch_drop(b);
 		lost(c, "out of memory");
 		return;
 	}
-	if (tls_write(c->tls, c->worker->plain, len) != (ssize_t)len) {
+	ok = encrypt(c, b);
+	batch_drop(b);
+	if (!ok) {
 		release_out(c);
 		lost(c, tls_error(c->tls));
 		return;
 	}
-	end_output(c);
+	if (c->out)
+		end_output(c);
+}
+
+void conn_send(struct conn *c, struct batch *b)
+{
+	if (c->tls) {
+		send_tls(c, b);
+		return;
+	}
+	c->unsent = *b;
+	flush(c);
 }
 
 void conn_say(struct conn *c, const void *data, size_t len)
@@ -322,9 +379,8 @@ static void say_goodbye(struct conn *c)
 	if (!c->tls || !c->is_open || c->out || !begin_output(c))
 		return;
 	tls_shutdown(c->tls);
-	c->out_len = tls_output_len(c->tls);
-	if (c->out_len)
-		send(c->sock.fd, c->out, c->out_len, MSG_NOSIGNAL);
+	if (tls_output_len(c->tls))
+		send(c->sock.fd, c->out, tls_output_len(c->tls), MSG_NOSIGNAL);
 }
 
 void conn_close(struct conn *c)

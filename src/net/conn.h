@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/batch.h"
 #include "net/poller.h"
 #include "net/tls.h"
 #include "net/worker.h"
@@ -47,8 +48,8 @@ struct conn {
 	const char *host;
 	struct tls *tls;	/* NULL: plain, or not known yet */
 	struct turn turn;	/* reads on in the next turn */
-	uint8_t *out;		/* what the kernel did not take, or NULL */
-	size_t out_at, out_len;
+	uint8_t *out;		/* storage of what the kernel did not take, or NULL */
+	struct batch unsent;	/* of it, and of chunks */
 	bool is_open;		/* on_open was called */
 	bool is_closed;
 	bool reading;		/* the owner wants input */
@@ -71,10 +72,10 @@ void conn_trust(struct conn *c);
 
 bool conn_can_send(const struct conn *c);
 
-/* Where the owner composes up to WORKER_COMPOSE bytes; NULL when memory is
- * out. Then conn_send() with what was composed (0 is legal). */
-uint8_t *conn_buffer(struct conn *c);
-void conn_send(struct conn *c, size_t len);
+/* Makes b ready to be composed into; false when memory is out. Then conn_send(),
+ * which takes the batch over (an empty one is legal). */
+bool conn_begin(struct conn *c, struct batch *b);
+void conn_send(struct conn *c, struct batch *b);
 
 /* A few words to whom is no gotunnel client, in on_stranger: sent as far as
  * the kernel takes them, then the end of our side. */

@@ -29,6 +29,7 @@ void worker_trim(struct worker *w)
 		free(w->spare[i]);
 		w->spare[i] = NULL;
 	}
+	chunk_pool_trim(&w->chunks);
 }
 
 void worker_fini(struct worker *w)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "core/chunk.h"
 #include "core/metrics.h"
 #include "net/poller.h"
 
@@ -29,6 +30,7 @@ struct worker {
 	uint8_t *raw;		/* WORKER_SCRATCH: what recv gives */
 	uint8_t *plain;		/* WORKER_SCRATCH: what TLS makes of it */
 	uint8_t *spare[2];	/* output buffers at rest, or NULL */
+	struct chunk_pool chunks; /* what streams have sent and keep */
 	struct metrics metrics;	/* this worker's shard */
 };
 

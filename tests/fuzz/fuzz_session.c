@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flat.h"
 #include "mux/binding.h"
 #include "mux/session.h"
 
@@ -14,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { OWNED_MAX = 64 };
 
+static struct chunk_pool pool;
 static struct session session;
 static struct stream *owned[OWNED_MAX];
 static unsigned owned_count, dead;
@@ -207,7 +209,7 @@ static void write_all(void)
 	static uint8_t out[SESSION_COMPOSE_MIN * 8];
 
 	for (int i = 0; i < 8 && session_has_output(&session); i++)
-		session_compose(&session, out, sizeof out, now);
+		flat_compose(&session, out, sizeof out, now);
 }
 
 static void feed(const uint8_t *data, size_t size, size_t step)
@@ -232,6 +234,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const uint8_t instance[LOGIN_INSTANCE] = { 1 };
 	struct session_config config = {
 		.max_frame = 65536,
+		.pool = &pool,
 		.stream_credit = 32768,
 		.heartbeat_us = 10000000,
 		.dead_us = 25000000,

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/queue.h"
+#include "flat.h"
 #include "mux/binding.h"
 #include "mux/session.h"
 
@@ -70,6 +71,7 @@ struct side {
 	enum session_end_kind end;
 };
 
+static struct chunk_pool pool;
 static struct side client, server;
 static uint64_t now;
 
@@ -325,7 +327,7 @@ static void send_some(struct side *side)
 
 	if (!session_has_output(&side->session))
 		return;
-	n = session_compose(&side->session, out, cap, now);
+	n = flat_compose(&side->session, out, cap, now);
 	CHECK(n <= cap);
 	CHECK(queue_append(&side->wire, out, n) == 0);
 }
@@ -450,6 +452,7 @@ static void prepare(struct side *side, enum session_role role)
 	struct session_config config = {
 		.role = role,
 		.max_frame = 4096u << chance(7),
+		.pool = &pool,
 		.stream_credit = 16384u << chance(5),
 		.login_us = 5000000,
 		.heartbeat_us = 10000000,

@@ -5,8 +5,11 @@
 
 #include "unit.h"
 
+#include "flat.h"
 #include "mux/binding.h"
 #include "mux/session.h"
+
+static struct chunk_pool duo_pool;
 
 enum { DUO_BIND = 7, DUO_OUT = 600 * 1024, DUO_STREAMS = 64 };
 
@@ -214,6 +217,7 @@ static inline void duo_begin(struct duo *d, struct duo_side *side, enum session_
 	const struct session_config config = {
 		.role = role,
 		.max_frame = FRAME_DATA_DEFAULT,
+		.pool = &duo_pool,
 		.stream_credit = SESSION_STREAM_CREDIT,
 		.login_us = 5000000,
 		.heartbeat_us = 10000000,
@@ -232,7 +236,7 @@ static inline void duo_begin(struct duo *d, struct duo_side *side, enum session_
 static inline size_t duo_carry(struct duo *d, struct duo_side *from, struct duo_side *to)
 {
 	static uint8_t out[DUO_OUT];
-	size_t n = session_compose(&from->session, out, sizeof out, d->now);
+	size_t n = flat_compose(&from->session, out, sizeof out, d->now);
 	uint8_t *copy = unit_copy(out, n);
 
 	session_feed(&to->session, copy, n, d->now);

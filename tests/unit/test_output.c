@@ -6,7 +6,7 @@ enum { MIB = 1024 * 1024 };
 static size_t compose(struct duo *d, size_t cap)
 {
 	static uint8_t out[DUO_OUT];
-	size_t n = session_compose(&d->server.session, out, cap, d->now);
+	size_t n = flat_compose(&d->server.session, out, cap, d->now);
 	uint8_t *copy = unit_copy(out, n);
 
 	assert_true(n <= cap);
@@ -115,7 +115,7 @@ static void control_goes_first_in_any_room(void **unused)
 	duo_reach(&d, SESSION_OPEN);
 	duo_send(&d.server, duo_open(&d), MIB, false);
 	session_shutdown(&d.server.session, 1);
-	n = session_compose(&d.server.session, out, sizeof out, d.now);
+	n = flat_compose(&d.server.session, out, sizeof out, d.now);
 	assert_true(n >= FRAME_HEAD);
 	assert_int_equal(frame_get(out).type, FRAME_SHUTDOWN);
 	duo_fini(&d);
