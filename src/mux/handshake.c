@@ -85,13 +85,16 @@ static void keep_identity(struct session *s, const struct login_hello *hello)
 	memcpy(s->peer_instance, hello->instance, sizeof s->peer_instance);
 }
 
-static enum code agree(struct session *s, uint64_t capabilities, uint32_t max_frame, uint32_t credit)
+static enum code agree(struct session *s, uint64_t capabilities, uint32_t max_frame, uint32_t credit,
+	uint32_t hold_ms)
 {
 	if (credit < CREDIT_MIN || max_frame < FRAME_DATA_MIN)
 		return CODE_PROTOCOL;
 	s->capabilities = s->config.capabilities & capabilities;
 	s->max_frame = s->config.max_frame < max_frame ? s->config.max_frame : max_frame;
 	s->peer_credit = credit;
+	if (s->capabilities & LOGIN_CAN_RESUME)
+		s->hold_us = (uint64_t)(hold_ms < s->config.hold_ms ? hold_ms : s->config.hold_ms) * 1000;
 	return CODE_OK;
 }
 
@@ -103,7 +106,7 @@ static enum code send_hello_ack(struct session *s, const struct login_hello *hel
 		.max_frame = s->max_frame,
 		.initial_credit = s->config.stream_credit,
 		.heartbeat_ms = (uint32_t)(s->config.heartbeat_us / 1000),
-		.hold_ms = s->config.hold_ms,
+		.hold_ms = s->capabilities & LOGIN_CAN_RESUME ? s->config.hold_ms : 0,
 	};
 	uint8_t *out = output_reserve(s);
 	enum code code = out ? s->ops->message(s->owner, hello, ack.spake) : CODE_INTERNAL;
@@ -142,7 +145,8 @@ enum code handshake_on_hello(struct session *s, const struct frame *f, const uin
 		return s->config.refuse;
 	if (hello.method != LOGIN_METHOD_SPAKE2 || hello.caveat_count)
 		return CODE_AUTH_FAILED;
-	code = agree(s, hello.capabilities, hello.max_frame, hello.initial_credit);
+	code = agree(s, hello.capabilities, hello.max_frame, hello.initial_credit,
+		s->config.hold_ms);
 	if (code)
 		return code;
 	if (!is_admitted(s))
@@ -171,7 +175,7 @@ enum code handshake_on_hello_ack(struct session *s, const struct frame *f, const
 		return code;
 	if ((ack.capabilities & ~s->config.capabilities) || ack.max_frame > s->config.max_frame)
 		return CODE_PROTOCOL;
-	code = agree(s, ack.capabilities, ack.max_frame, ack.initial_credit);
+	code = agree(s, ack.capabilities, ack.max_frame, ack.initial_credit, ack.hold_ms);
 	if (!code)
 		code = remember(s, payload - FRAME_HEAD, FRAME_HEAD + f->len);
 	if (code)

@@ -6,6 +6,7 @@
 #include "mux/binding.h"
 #include "mux/handshake.h"
 #include "mux/relay.h"
+#include "mux/resume.h"
 #include "mux/upkeep.h"
 
 #define FROM_CLIENT 1u
@@ -14,7 +15,8 @@
 
 #define IN(state) (1u << (state))
 #define IN_FORWARDING (IN(SESSION_BIND) | IN(SESSION_OPEN) | IN(SESSION_DRAIN))
-#define IN_ANY (IN(SESSION_HELLO) | IN(SESSION_AUTH) | IN_FORWARDING)
+#define IN_RESUMING (IN(SESSION_ASKING) | IN(SESSION_SYNCING))
+#define IN_ANY (IN(SESSION_HELLO) | IN(SESSION_AUTH) | IN_FORWARDING | IN_RESUMING)
 
 enum place { ON_SESSION = 1, ON_STREAM = 2, ON_EITHER = 3 };
 
@@ -40,15 +42,15 @@ static const struct rule {
 	[FRAME_BIND] = { binding_on_bind, FROM_CLIENT, IN_FORWARDING, ON_SESSION,
 		FRAME_CONTROL_MAX },
 	[FRAME_BIND_OK] = { binding_on_ok, FROM_SERVER, IN_FORWARDING, ON_SESSION, 512 },
-	[FRAME_HEARTBEAT] = { upkeep_on_heartbeat, FROM_BOTH, IN_FORWARDING, ON_SESSION, 9 },
+	[FRAME_HEARTBEAT] = { upkeep_on_heartbeat, FROM_BOTH, IN_FORWARDING | IN_RESUMING,
+		ON_SESSION, 9 },
 	[FRAME_ERROR] = { upkeep_on_error, FROM_BOTH, IN_ANY, ON_SESSION, 1024 },
 	[FRAME_BIND_ERR] = { binding_on_err, FROM_SERVER, IN_FORWARDING, ON_SESSION, 1024 },
 	[FRAME_UNBIND] = { binding_on_unbind, FROM_CLIENT, IN_FORWARDING, ON_SESSION, 4 },
 	[FRAME_SHUTDOWN] = { upkeep_on_shutdown, FROM_BOTH, IN_FORWARDING, ON_SESSION, 8 },
-	[FRAME_RESUME] = { upkeep_on_resume, FROM_CLIENT, IN(SESSION_BIND), ON_SESSION, 64 },
-	/* Only between RESUME and its answer, and no resume is offered yet. */
-	[FRAME_STATE] = { NULL, FROM_BOTH, 0, ON_SESSION, FRAME_CONTROL_MAX },
-	[FRAME_RESUME_ERR] = { NULL, FROM_SERVER, 0, ON_SESSION, 2 },
+	[FRAME_RESUME] = { resume_on_resume, FROM_CLIENT, IN(SESSION_BIND), ON_SESSION, 64 },
+	[FRAME_STATE] = { resume_on_state, FROM_BOTH, IN_RESUMING, ON_SESSION, FRAME_CONTROL_MAX },
+	[FRAME_RESUME_ERR] = { resume_on_refusal, FROM_SERVER, IN(SESSION_ASKING), ON_SESSION, 2 },
 	[FRAME_STREAM_OPEN] = { relay_on_open, FROM_SERVER, IN(SESSION_OPEN) | IN(SESSION_DRAIN),
 		ON_STREAM, 64 },
 	[FRAME_STREAM_DATA] = { NULL, FROM_BOTH, IN(SESSION_OPEN) | IN(SESSION_DRAIN), ON_STREAM,
@@ -65,7 +67,7 @@ enum { NRULES = sizeof rules / sizeof rules[0] };
 
 static bool is_proved(const struct session *s)
 {
-	return (IN(s->state) & IN_FORWARDING) != 0;
+	return (IN(s->state) & (IN_FORWARDING | IN_RESUMING)) != 0;
 }
 
 /* Types that this version does not know are skipped, once both are proved. */
@@ -159,12 +161,18 @@ static size_t take_frame(struct session *s, const uint8_t *data, size_t len)
 	return FRAME_HEAD + f.len;
 }
 
+/* Nothing more is taken from this transport. */
+static bool is_over(const struct session *s)
+{
+	return s->state == SESSION_DEAD || s->state == SESSION_LOST;
+}
+
 /* Takes all it can in place. Returns what was taken. */
 static size_t take(struct session *s, const uint8_t *data, size_t len)
 {
 	size_t at = 0;
 
-	while (at < len && s->state != SESSION_DEAD) {
+	while (at < len && !is_over(s)) {
 		size_t n = s->data_left || s->skip_left ? flow(s, data + at, len - at) :
 			take_frame(s, data + at, len - at);
 
@@ -203,7 +211,7 @@ static size_t complete(struct session *s, const uint8_t *data, size_t len)
 		s->partial_len += n;
 		at += n;
 		/* A whole head may already be refused, or begin a flow. */
-		if (take(s, s->partial, s->partial_len) || s->state == SESSION_DEAD)
+		if (take(s, s->partial, s->partial_len) || is_over(s))
 			forget_partial(s);
 	}
 	return at;
@@ -215,7 +223,7 @@ static void keep(struct session *s, const uint8_t *data, size_t len)
 {
 	s->partial = malloc(FRAME_HEAD + FRAME_CONTROL_MAX);
 	if (!s->partial) {
-		session_lost(s, "no memory for a frame");
+		session_abandon(s, "no memory for a frame");
 		return;
 	}
 	memcpy(s->partial, data, len);
@@ -226,10 +234,10 @@ void intake_feed(struct session *s, const uint8_t *data, size_t len)
 {
 	size_t at = s->partial ? complete(s, data, len) : 0;
 
-	if (s->state != SESSION_DEAD)
+	if (!is_over(s))
 		at += take(s, data + at, len - at);
-	if (at < len && s->state != SESSION_DEAD)
+	if (at < len && !is_over(s))
 		keep(s, data + at, len - at);
-	if (s->state == SESSION_DEAD)
+	if (is_over(s))
 		forget_partial(s);
 }

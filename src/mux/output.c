@@ -2,11 +2,13 @@
 
 #include <stdlib.h>
 
+#include "mux/data.h"
+#include "mux/kept.h"
+
 enum {
 	LATE_US = 1000 * 1000,
 	HALVE_US = 100 * 1000,
 	SMALL_FRAME = FRAME_HEAD + 16,
-	LARGE_FRAME = 8 * 1024,	/* after which the next is expected to be large */
 };
 
 void output_wake(struct session *s)
@@ -82,33 +84,17 @@ void output_late(struct session *s, struct stream *st)
 	list_append(&s->late, &st->due);
 }
 
-/* Of the session as a whole. When streams that stand still hold most of its
+/* Of the session as a whole, once there can be streams: one that is only there
+ * to resume another has nothing to say of its own. When streams that stand still hold most of its
  * window, the rest must be told early, or the others starve beside it. */
 bool output_session_credit_is_due(const struct session *s)
 {
+	if (s->state == SESSION_BIND)
+		return false;
 	if (credit_recv_is_due(&s->recv))
 		return true;
 	return credit_recv_open(&s->recv) < s->recv.window / 4 &&
 		s->recv.consumed - s->recv.told >= SESSION_STREAM_CREDIT;
-}
-
-/* How much st may put into one frame by its own and the session's credit. */
-static uint64_t allowance(const struct session *s, const struct stream *st)
-{
-	uint64_t own = credit_send_open(&st->send);
-	uint64_t all = credit_send_open(&s->send);
-	uint64_t pending = credit_send_pending(&st->send);
-	uint64_t floor = pending < SESSION_FLOOR ? SESSION_FLOOR - pending : 0;
-
-	if (all < floor)
-		all = floor;
-	return own < all ? own : all;
-}
-
-/* Whether credit lets st send a frame worth its head. */
-static bool has_credit(const struct session *s, const struct stream *st)
-{
-	return allowance(s, st) >= SESSION_FRAME_MIN;
 }
 
 /* Whether st sent so little lately that it may go ahead of bulk. */
@@ -125,13 +111,18 @@ void output_enlist(struct session *s, struct stream *st)
 {
 	struct list *to = &s->starved;
 
+	if (kept_is_due(st)) { /* Its credit was spent when it was sent first. */
+		list_append(&s->bulk, &st->ready);
+		output_wake(s);
+		return;
+	}
 	if (!st->is_ready || st->out != STREAM_FLOWING)
 		return;
 	if (list_is_on(&st->ready) && credit_send_open(&s->send) >= SESSION_FRAME_MIN)
 		return; /* It has its turn already. */
 	if (credit_send_open(&st->send) < SESSION_FRAME_MIN)
 		return; /* The stream's next CREDIT enlists it. */
-	if (has_credit(s, st))
+	if (data_has_credit(s, st))
 		to = is_sparse(s, st) ? &s->fresh : &s->bulk;
 	list_append(to, &st->ready);
 	if (to != &s->starved)
@@ -195,7 +186,7 @@ static bool write_control(struct session *s, struct writer *w)
 	return true;
 }
 
-static void write_credit(struct writer *w, uint32_t id, struct credit_recv *c)
+void output_credit(struct writer *w, uint32_t id, struct credit_recv *c)
 {
 	struct flow_credit credit;
 
@@ -221,9 +212,10 @@ static void write_due(struct session *s, struct writer *w, struct stream *st)
 		write_reset(s, w, st);
 	} else if (st->out != STREAM_RESET) {
 		if (st->wants_credit || credit_recv_has_news(&st->recv))
-			write_credit(w, st->id, &st->recv);
+			output_credit(w, st->id, &st->recv);
 		st->wants_credit = false;
-		if (st->out == STREAM_ENDING) {
+		/* After its last byte; data_write() comes back to it. */
+		if (st->out == STREAM_ENDING && !kept_is_due(st)) {
 			put(w, flow_close_encode(st->id, st->send.sent, w->at, w->left));
 			st->out = STREAM_CLOSED;
 		}
@@ -244,137 +236,9 @@ static bool write_all_due(struct session *s, struct writer *w)
 	return true;
 }
 
-/* The largest payload st may send now. */
-static size_t frame_room(const struct session *s, const struct stream *st, bool fresh, size_t left)
-{
-	const struct list *other = fresh ? &s->bulk : &s->fresh;
-	bool alone = list_is_empty(other) && st->ready.next == st->ready.prev;
-	uint64_t max = alone ? s->max_frame : SESSION_SHARED_FRAME;
-	uint64_t credit = allowance(s, st);
-
-	if (fresh && !alone)
-		max = st->lately < SESSION_QUANTUM - SESSION_FRAME_MIN ?
-			SESSION_QUANTUM - st->lately : SESSION_FRAME_MIN;
-	if (max > s->max_frame)
-		max = s->max_frame;
-	if (max > credit)
-		max = credit;
-	return max < left ? (size_t)max : left;
-}
-
-/* Where st belongs after it sent a frame of n out of room bytes. */
-static void requeue(struct session *s, struct stream *st, size_t n, size_t room)
-{
-	if (n < room)
-		st->is_ready = false; /* The source is drained: pull()'s contract. */
-	if (st->out != STREAM_FLOWING || !st->is_ready ||
-		credit_send_open(&st->send) < SESSION_FRAME_MIN)
-		output_delist(st);
-	else
-		list_append(has_credit(s, st) ? &s->bulk : &s->starved, &st->ready);
-}
-
-/* How many bytes of st's source are worth a chunk of their own: as many as
- * may go when the last frame was large, too. */
-static size_t chunk_room(const struct stream *st, size_t room)
-{
-	return st->last_frame >= LARGE_FRAME || room < SESSION_QUANTUM ? room : SESSION_QUANTUM;
-}
-
-/* A chunk that is much larger than what is in it costs more than a copy. */
-static struct chunk *fit(struct chunk *c)
-{
-	struct chunk *small;
-
-	if (c->len >= c->cap / 2)
-		return c;
-	small = chunk_take(c->pool, FRAME_HEAD + c->len);
-	if (!small)
-		return c;
-	memcpy(small->data, c->data, FRAME_HEAD + c->len);
-	small->at = c->at;
-	small->len = c->len;
-	chunk_drop(c);
-	return small;
-}
-
-/* Counts n bytes of st, whose head stands before them in `frame`. */
-static void count(struct session *s, struct stream *st, uint8_t *frame, size_t n)
-{
-	frame_put(frame, FRAME_STREAM_DATA, st->id, (uint32_t)n);
-	st->last_frame = (uint32_t)n;
-	credit_send_add(&st->send, n);
-	credit_send_add(&s->send, n);
-	st->lately += n;
-	s->put += n;
-}
-
-/* Up to room bytes of the source, read straight into the storage. */
-static size_t pull_copy(struct session *s, struct batch *b, struct stream *st, size_t room)
-{
-	uint8_t *frame = b->w.at;
-	size_t n = s->ops->pull(s->owner, st, frame + FRAME_HEAD, room);
-
-	if (n) {
-		put(&b->w, FRAME_HEAD + n);
-		count(s, st, frame, n);
-	}
-	return n;
-}
-
-/* The same into a chunk, which leaves without another copy if it is large. */
-static size_t pull_chunk(struct session *s, struct batch *b, struct stream *st, struct chunk *c,
-	size_t room)
-{
-	size_t n = s->ops->pull(s->owner, st, c->data + FRAME_HEAD, room);
-
-	if (!n) {
-		chunk_drop(c);
-		return 0;
-	}
-	c->offset = st->send.sent;
-	c->at = FRAME_HEAD;
-	c->len = (uint32_t)n;
-	c = fit(c);
-	c->offset = st->send.sent;
-	count(s, st, c->data, n);
-	if (n >= SESSION_FRAME_MIN)
-		batch_add(b, c, c->data, FRAME_HEAD + n);
-	else
-		writer_bytes(&b->w, c->data, FRAME_HEAD + n);
-	chunk_drop(c);
-	return n;
-}
-
-/* One frame of one stream. */
-static void write_data(struct session *s, struct batch *b, struct stream *st, bool fresh)
-{
-	struct chunk *c = NULL;
-	size_t room, n;
-
-	if (credit_recv_has_news(&st->recv)) {
-		write_credit(&b->w, st->id, &st->recv);
-		list_remove(&st->due);
-		st->wants_credit = false;
-	}
-	if (!has_credit(s, st)) {
-		requeue(s, st, 0, 0);
-		return;
-	}
-	room = chunk_room(st, frame_room(s, st, fresh, batch_left(b) - FRAME_HEAD));
-	if (room > SESSION_QUANTUM)
-		c = chunk_take(s->config.pool, FRAME_HEAD + room);
-	if (!c && room > b->w.left - FRAME_HEAD)
-		room = b->w.left - FRAME_HEAD;
-	n = c ? pull_chunk(s, b, st, c, room) : pull_copy(s, b, st, room);
-	requeue(s, st, n, room);
-}
-
 static bool has_place(const struct batch *b)
 {
-	size_t least = SESSION_FRAME_MIN + 4 * SMALL_FRAME;
-
-	return b->w.left >= least && batch_left(b) >= least && batch_has_place(b);
+	return b->w.left >= DATA_LEAST && batch_left(b) >= DATA_LEAST && batch_has_place(b);
 }
 
 static void write_streams(struct session *s, struct batch *b)
@@ -386,7 +250,7 @@ static void write_streams(struct session *s, struct batch *b)
 
 		if (!fresh && !(n = list_first(&s->bulk)))
 			return;
-		write_data(s, b, list_entry(n, struct stream, ready), fresh);
+		data_write(s, b, list_entry(n, struct stream, ready), fresh);
 	}
 }
 
@@ -406,7 +270,7 @@ static void write_all(struct session *s, struct batch *b)
 	if (!write_control(s, &b->w) || !is_forwarding(s))
 		return;
 	if (output_session_credit_is_due(s))
-		write_credit(&b->w, 0, &s->recv);
+		output_credit(&b->w, 0, &s->recv);
 	if (write_all_due(s, &b->w)) {
 		write_streams(s, b);
 		write_all_due(s, &b->w);

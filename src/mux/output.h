@@ -27,6 +27,9 @@ void output_late(struct session *s, struct stream *st);
 void output_enlist(struct session *s, struct stream *st);
 void output_delist(struct stream *st);
 
+/* Writes CREDIT for what was taken; id 0 is the session's. */
+void output_credit(struct writer *w, uint32_t id, struct credit_recv *c);
+
 /* Whether CREDIT of the session has to be written. */
 bool output_session_credit_is_due(const struct session *s);
 

@@ -2,11 +2,12 @@
 
 #include <stdlib.h>
 
+#include "mux/kept.h"
 #include "mux/output.h"
 
 /* --- what the peer sends ----------------------------------------------- */
 
-static void answered(struct session *s, struct stream *st)
+void relay_answered(struct session *s, struct stream *st)
 {
 	if (s->config.role != SESSION_SERVER || st->is_answered)
 		return;
@@ -21,7 +22,7 @@ static enum code find(struct session *s, const struct frame *f, struct stream **
 		return CODE_PROTOCOL;
 	*out = map_get(&s->streams, f->stream);
 	if (*out)
-		answered(s, *out);
+		relay_answered(s, *out);
 	return CODE_OK;
 }
 
@@ -49,6 +50,29 @@ enum code relay_on_open(struct session *s, const struct frame *f, const uint8_t 
 	return CODE_OK;
 }
 
+/* All bytes of the peer's direction are here. */
+static void end_in(struct session *s, struct stream *st)
+{
+	bool tells = st->in == STREAM_FLOWING && st->is_owned;
+
+	st->in = STREAM_CLOSED;
+	if (!tells) {
+		stream_settle(s, st);
+		return;
+	}
+	/* What was consumed must be told to the end, so that it can be over. */
+	if (credit_recv_pending(&st->recv) == 0 && st->recv.told != st->recv.received)
+		output_due(s, st);
+	s->ops->on_close(s->owner, st);
+}
+
+void relay_peer_ends(struct session *s, struct stream *st, uint64_t final)
+{
+	st->in_final = final;
+	if (final == st->recv.received && !stream_has_ended(st->in))
+		end_in(s, st);
+}
+
 enum code relay_on_close(struct session *s, const struct frame *f, const uint8_t *payload)
 {
 	struct stream *st;
@@ -57,19 +81,30 @@ enum code relay_on_close(struct session *s, const struct frame *f, const uint8_t
 
 	if (code || (code = find(s, f, &st)) || !st)
 		return code;
-	if (stream_has_ended(st->in) || final != st->recv.received)
+	if (stream_has_ended(st->in) || st->in_final != STATE_NO_FINAL ||
+		final != st->recv.received)
 		return CODE_PROTOCOL;
-	if (st->in == STREAM_CUT) {
-		st->in = STREAM_CLOSED;
-		stream_settle(s, st);
-		return CODE_OK;
-	}
-	st->in = STREAM_CLOSED;
-	/* What was consumed must be told to the end, so that it can be over. */
-	if (credit_recv_pending(&st->recv) == 0 && st->recv.told != st->recv.received)
-		output_due(s, st);
-	s->ops->on_close(s->owner, st);
+	relay_peer_ends(s, st, final);
 	return CODE_OK;
+}
+
+void relay_peer_reset(struct session *s, struct stream *st, enum code code)
+{
+	/* The owner knows of the end already if it was we who cut the stream. */
+	bool told = st->out == STREAM_CUT || st->out == STREAM_RESET || !st->is_owned;
+
+	if (st->in == STREAM_RESET)
+		return;
+	s->counts.resets_received++;
+	st->in = STREAM_RESET;
+	if (st->out == STREAM_CLOSED)
+		st->out = STREAM_CUT; /* It is answered all the same. */
+	if (!st->reset_code)
+		st->reset_code = code ? code : CODE_CANCELLED;
+	stream_cut(s, st, code ? code : CODE_CANCELLED);
+	stream_settle(s, st); /* Before the upcall, in which st may be released. */
+	if (!told)
+		s->ops->on_reset(s->owner, st, code);
 }
 
 enum code relay_on_reset(struct session *s, const struct frame *f, const uint8_t *payload)
@@ -77,22 +112,12 @@ enum code relay_on_reset(struct session *s, const struct frame *f, const uint8_t
 	struct flow_reset reset;
 	struct stream *st;
 	enum code code = flow_reset_decode(payload, f->len, &reset);
-	bool told;
 
 	if (code || (code = find(s, f, &st)) || !st)
 		return code;
 	if (st->in == STREAM_RESET || reset.final != st->recv.received)
 		return CODE_PROTOCOL;
-	s->counts.resets_received++;
-	/* The owner knows of the end already if it was we who cut the stream. */
-	told = st->out == STREAM_CUT || st->out == STREAM_RESET;
-	st->in = STREAM_RESET;
-	if (!told)
-		stream_cut(s, st, reset.code ? (enum code)reset.code : CODE_CANCELLED);
-	told = told || !st->is_owned;
-	stream_settle(s, st); /* Before the upcall, in which st may be released. */
-	if (!told)
-		s->ops->on_reset(s->owner, st, (enum code)reset.code);
+	relay_peer_reset(s, st, (enum code)reset.code);
 	return CODE_OK;
 }
 
@@ -122,6 +147,7 @@ enum code relay_on_credit(struct session *s, const struct frame *f, const uint8_
 	code = credit_send_update(&st->send, credit.limit, credit.consumed, &opened);
 	if (code)
 		return code;
+	kept_acknowledge(st);
 	output_enlist(s, st);
 	stream_settle(s, st);
 	return CODE_OK;
@@ -139,6 +165,8 @@ enum code relay_begin_data(struct session *s, const struct frame *f)
 			return CODE_PROTOCOL;
 		if (f->len > credit_recv_open(&st->recv))
 			return CODE_FLOW_CONTROL;
+		if (f->len > st->in_final - st->recv.received)
+			return CODE_PROTOCOL;
 	}
 	if (f->len > credit_recv_open(&s->recv) &&
 		(!st || f->len + credit_recv_pending(&st->recv) > SESSION_FLOOR))
@@ -165,6 +193,9 @@ void relay_data(struct session *s, const uint8_t *data, size_t len)
 			credit_recv_consume(&st->recv, len);
 		stream_drop(s, len);
 	}
+	/* The owner may have ended the session; then there is no stream. */
+	if (st && s->data_stream == st && st->in_final == st->recv.received)
+		relay_peer_ends(s, st, st->in_final);
 	if (s->taken - s->taken_told >= SESSION_ACK_EVERY)
 		output_wake(s);
 }
@@ -183,6 +214,7 @@ void relay_end_all(struct session *s, enum code code)
 
 		list_remove(&st->ready);
 		list_remove(&st->due);
+		kept_forget(st);
 		st->out = st->in = STREAM_RESET;
 		if (!st->is_owned)
 			stream_free(s, st);

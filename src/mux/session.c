@@ -6,6 +6,7 @@
 #include "mux/intake.h"
 #include "mux/output.h"
 #include "mux/relay.h"
+#include "mux/resume.h"
 #include "mux/upkeep.h"
 
 enum code session_init(struct session *s, const struct session_config *config,
@@ -43,7 +44,7 @@ void session_fini(struct session *s)
 
 void session_feed(struct session *s, const uint8_t *data, size_t len, uint64_t now_us)
 {
-	if (s->state == SESSION_DEAD || len == 0)
+	if (s->state == SESSION_DEAD || s->state == SESSION_LOST || len == 0)
 		return;
 	s->now_us = s->heard_us = now_us;
 	intake_feed(s, data, len);
@@ -77,12 +78,12 @@ uint64_t session_tick(struct session *s, uint64_t blocked_us, uint64_t now_us)
 void session_check(struct session *s)
 {
 	if (s->is_doomed)
-		session_lost(s, "too much to say, or no memory for it");
+		session_abandon(s, "too much to say, or no memory for it");
 }
 
 void session_measure(struct session *s)
 {
-	if (s->state >= SESSION_BIND && s->state != SESSION_DEAD)
+	if (s->state == SESSION_BIND || s->state == SESSION_OPEN || s->state == SESSION_DRAIN)
 		upkeep_beat(s);
 }
 
@@ -111,7 +112,15 @@ static void end(struct session *s, enum session_end_kind kind, enum code code, u
 
 void session_lost(struct session *s, const char *text)
 {
-	end(s, SESSION_LOST, s->state == SESSION_DRAIN ? CODE_SHUTTING_DOWN : CODE_OK, 0,
+	if (resume_is_possible(s))
+		resume_detach(s, text);
+	else
+		session_abandon(s, text);
+}
+
+void session_abandon(struct session *s, const char *text)
+{
+	end(s, SESSION_GONE, s->state == SESSION_DRAIN ? CODE_SHUTTING_DOWN : CODE_OK, 0,
 		span_of(text));
 }
 
@@ -175,7 +184,8 @@ void session_shutdown(struct session *s, uint32_t drain_ms)
 	struct control_shutdown shutdown = { drain_ms, s->highest };
 	uint8_t *out;
 
-	if (s->drain_sent || s->state < SESSION_BIND || s->state == SESSION_DEAD)
+	if (s->drain_sent || (s->state != SESSION_BIND && s->state != SESSION_OPEN &&
+		s->state != SESSION_DRAIN))
 		return;
 	s->drain_sent = true;
 	s->state = SESSION_DRAIN;

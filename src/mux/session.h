@@ -17,12 +17,17 @@
 #include "wire/flow.h"
 #include "wire/frame.h"
 #include "wire/login.h"
+#include "wire/state.h"
 
 /*
  * The protocol as a machine: bytes and the time go in, bytes and events come
  * out. No socket, no clock, no randomness of its own; see gotunnel-protocol(7).
  *
  *	HELLO -> AUTH -> BIND -> OPEN -> DRAIN -> DEAD
+ *
+ * An open session may outlive its transport, see mux/resume.h; on_detach says
+ * that there is none for now, session_ask() and session_adopt() that there is
+ * a new one.
  *
  * Output is pulled: session_compose() writes control frames first, then asks
  * the owner for the bytes of the streams that are ready, in fair order, so
@@ -43,6 +48,10 @@ enum session_state {
 	SESSION_BIND,	/* both ends proved, no tunnel yet */
 	SESSION_OPEN,	/* at least one tunnel was bound */
 	SESSION_DRAIN,	/* SHUTDOWN was sent or received: no new streams */
+	SESSION_LOST,	/* was open, and waits for a new transport */
+	SESSION_ASKING,	/* client: has one, RESUME is not answered yet */
+	SESSION_SYNCING, /* has one, STATE is being exchanged */
+	SESSION_GIVEN,	/* server: its transport goes to the session it resumes */
 	SESSION_DEAD,	/* ended with session.end */
 };
 
@@ -67,12 +76,13 @@ enum {
 struct session_proofs {
 	uint8_t client[LOGIN_PROOF];
 	uint8_t server[LOGIN_PROOF];
-	uint8_t resume[LOGIN_PROOF];
+	uint8_t resume[LOGIN_PROOF];	/* a key, kept for RESUME */
+	uint8_t binding[LOGIN_PROOF];	/* what names this very login */
 };
 
 enum session_end_kind {
 	SESSION_FINISHED,	/* we closed it in good order */
-	SESSION_LOST,		/* the transport ended, or the peer fell silent */
+	SESSION_GONE,		/* the transport ended, or the peer fell silent */
 	SESSION_FAILED,		/* we ended it with `code` */
 	SESSION_REFUSED,	/* the peer ended it with `code` */
 };
@@ -108,6 +118,18 @@ struct session_ops {
 	 * session_compose() still gives (an ERROR frame) should be written,
 	 * then the transport closed. */
 	void (*on_end)(void *owner, const struct session_end *end);
+	/* The transport is of no use any more, says `text`; the session waits for
+	 * another one. The owner closes it. */
+	void (*on_detach)(void *owner, const char *text);
+	/* The session is open again, over a new one. */
+	void (*on_resumed)(void *owner);
+	/* Server, or NULL: the client wants another session to go on over this
+	 * one's transport. CODE_OK: the owner moves it there, not from inside
+	 * this call, and ends this one; else RESUME_ERR says the code. */
+	enum code (*on_resume)(void *owner, const struct state_resume *resume);
+	/* Client: the answer to session_ask() was no. The transport is the one
+	 * of the session that was made for it, again. */
+	void (*on_resume_refused)(void *owner, enum code code);
 	/* The peer opens no more streams. */
 	void (*on_shutdown)(void *owner, uint32_t drain_ms);
 	/* There is something to compose; may be told again. */
@@ -153,7 +175,9 @@ struct session_config {
 	uint64_t heartbeat_us;
 	uint64_t dead_us;
 	uint64_t stuck_us;	/* a transport that takes no byte for so long */
-	uint32_t hold_ms;	/* server: announced; 0 while resume is not offered */
+	uint32_t hold_ms;	/* how long it waits for a new transport, at most; with
+				 * LOGIN_CAN_RESUME among the capabilities */
+	uint64_t sync_us;	/* client: how long an answer to RESUME may take */
 	enum code refuse;	/* server: answer HELLO with this ERROR, or CODE_OK */
 	struct chunk_pool *pool; /* what is sent or kept comes from there */
 	const char *name;	/* client */
@@ -166,6 +190,7 @@ struct session_config {
 struct session_counts {
 	uint64_t streams, resets_sent, resets_received;
 	uint64_t late_bytes;	/* DATA of streams that were no longer live */
+	uint64_t resumes;
 };
 
 struct session {
@@ -221,6 +246,14 @@ struct session {
 	uint64_t put;		/* stream payload bytes onto this transport */
 	uint64_t put_acked;	/* of the peer's last ACK */
 
+	/* Resuming. */
+	uint64_t hold_us;	/* as both ends agreed; 0: it is not held */
+	uint64_t lost_us;	/* since when it is not open */
+	uint64_t attached_us;	/* since when it has the transport that is synced */
+	char lost_text[128];	/* why it was lost */
+	uint32_t sync_last;	/* the last stream that STATE named */
+	uint64_t sync_pending;	/* bytes that the peer has and has not consumed */
+
 	/* Time. */
 	uint64_t now_us, begun_us;
 	uint64_t heard_us;	/* the last byte of the peer */
@@ -266,8 +299,25 @@ void session_check(struct session *s);
 /* Measures the round trip now: session.rtt_us follows. */
 void session_measure(struct session *s);
 
-/* The transport ended. `text` says how ("Connection reset by peer"). */
+/* The transport ended. `text` says how ("Connection reset by peer"). An open
+ * session that both ends agreed to hold waits for another one; every other
+ * ends. */
 void session_lost(struct session *s, const char *text);
+
+/* It ends now, whatever was agreed on. */
+void session_abandon(struct session *s, const char *text);
+
+/* Client, after on_detach: goes on over a new transport, on which a login was
+ * made that resume.proof is bound to. */
+void session_ask(struct session *s, const struct state_resume *resume, uint64_t now_us);
+
+/* Server: goes on over the transport of a RESUME, which was checked. The one
+ * it had, if it had one, was closed. */
+void session_adopt(struct session *s, uint32_t epoch, uint64_t now_us);
+
+/* After one of these: takes what `from`, whose transport it was, has of a frame
+ * that is not whole yet. */
+void session_inherit(struct session *s, struct session *from);
 
 /* Ends the session with an ERROR to the peer. */
 void session_fail(struct session *s, enum code code, const char *text);

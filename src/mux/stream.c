@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "mux/kept.h"
 #include "mux/output.h"
 
 struct stream *stream_new(struct session *s, uint32_t id, uint32_t bind_id)
@@ -13,6 +14,7 @@ struct stream *stream_new(struct session *s, uint32_t id, uint32_t bind_id)
 		return NULL;
 	st->id = id;
 	st->bind_id = bind_id;
+	st->in_final = STATE_NO_FINAL;
 	st->lately_us = s->now_us;
 	list_init(&st->ready);
 	list_init(&st->due);
@@ -33,6 +35,7 @@ void stream_free(struct session *s, struct stream *st)
 		s->data_stream = NULL;
 	list_remove(&st->ready);
 	list_remove(&st->due);
+	kept_forget(st);
 	free(st);
 }
 
@@ -46,8 +49,10 @@ static bool is_over(const struct stream *st)
 {
 	if (!stream_has_ended(st->out) || !stream_has_ended(st->in))
 		return false;
+	/* A RESET is answered, or who lost it with a transport takes the end for
+	 * one in good order. */
 	if (st->out == STREAM_RESET || st->in == STREAM_RESET)
-		return true;
+		return st->out == STREAM_RESET && st->in == STREAM_RESET;
 	/* Orderly on both sides: the last byte is acknowledged, each way. */
 	return credit_send_pending(&st->send) == 0 && st->recv.told == st->recv.received;
 }
@@ -60,8 +65,12 @@ static bool is_live(const struct session *s, const struct stream *st)
 void stream_settle(struct session *s, struct stream *st)
 {
 	bool ends = is_live(s, st) && is_over(st);
+	uint64_t pending = credit_recv_pending(&st->recv);
 
 	if (ends) {
+		/* What the session owes is what its live streams do. */
+		credit_recv_consume(&st->recv, pending);
+		stream_drop(s, pending);
 		map_remove(&s->streams, st->id);
 		list_remove(&st->ready);
 		list_remove(&st->due);
@@ -89,15 +98,26 @@ void stream_cut(struct session *s, struct stream *st, enum code code)
 	}
 	if (st->in == STREAM_FLOWING)
 		st->in = STREAM_CUT;
+	/* What was not sent once more never is. */
+	s->send.sent -= st->send.sent - st->again;
+	st->send.sent = st->again;
+	kept_forget(st);
 	output_delist(st);
 	if (st->out == STREAM_CUT)
 		output_due(s, st);
 }
 
+void stream_announce(struct session *s, const struct stream *st)
+{
+	uint8_t *out = output_reserve(s);
+
+	if (out)
+		output_commit(s, flow_open_encode(st->id, &st->open, out, OUTPUT_FRAME_MAX));
+}
+
 struct stream *stream_open(struct session *s, const struct flow_open *open, void *user)
 {
 	struct stream *st;
-	uint8_t *out;
 
 	if (s->state != SESSION_OPEN || s->streams.len >= SESSION_STREAMS_MAX)
 		return NULL;
@@ -106,13 +126,13 @@ struct stream *stream_open(struct session *s, const struct flow_open *open, void
 		session_shutdown(s, CONTROL_MS_MAX);
 		return NULL;
 	}
-	out = output_reserve(s);
-	st = out ? stream_new(s, s->highest + 1, open->bind_id) : NULL;
+	st = output_reserve(s) ? stream_new(s, s->highest + 1, open->bind_id) : NULL;
 	if (!st)
 		return NULL;
 	st->user = user;
 	st->is_owned = true;
-	output_commit(s, flow_open_encode(st->id, open, out, OUTPUT_FRAME_MAX));
+	st->open = *open;
+	stream_announce(s, st);
 	return st;
 }
 
@@ -120,7 +140,7 @@ void stream_answer(struct session *s, struct stream *st)
 {
 	if (!is_live(s, st))
 		return;
-	st->wants_credit = true;
+	st->is_answered = st->wants_credit = true;
 	output_due(s, st);
 }
 
@@ -142,9 +162,11 @@ static bool lives_on_its_floor(const struct session *s, const struct stream *st)
 
 void stream_consumed(struct session *s, struct stream *st, size_t n)
 {
+	if (!is_live(s, st))
+		return; /* It was settled when the stream ended. */
 	credit_recv_consume(&st->recv, n);
 	stream_drop(s, n);
-	if (!is_live(s, st) || !credit_recv_has_news(&st->recv))
+	if (!credit_recv_has_news(&st->recv))
 		return;
 	if (credit_recv_is_due(&st->recv) || lives_on_its_floor(s, st) ||
 		(st->in == STREAM_CLOSED && credit_recv_pending(&st->recv) == 0))
@@ -185,7 +207,7 @@ void stream_release(struct session *s, struct stream *st)
 	if (pending || st->out == STREAM_FLOWING || st->in == STREAM_FLOWING)
 		stream_reset(s, st, CODE_CANCELLED);
 	st->is_owned = false;
-	if (pending) {
+	if (pending && is_live(s, st)) {
 		credit_recv_consume(&st->recv, pending);
 		stream_drop(s, pending);
 	}

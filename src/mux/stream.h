@@ -7,8 +7,10 @@
 
 #include "core/code.h"
 #include "core/list.h"
+#include "core/chunk.h"
 #include "mux/credit.h"
 #include "wire/flow.h"
+#include "wire/state.h"
 
 struct session;
 
@@ -33,7 +35,7 @@ struct stream {
 
 	/* For the session. */
 	enum stream_half out, in;
-	bool is_answered;	/* the client has reacted to our OPEN */
+	bool is_answered;	/* the client has reacted to the OPEN */
 	bool is_owned;		/* the owner has not let go yet */
 	bool is_ready;		/* its source may have bytes */
 	bool wants_credit;	/* CREDIT has to be written, whatever its news */
@@ -43,6 +45,13 @@ struct stream {
 	uint64_t lately_us;	/* when it was last halved */
 	struct credit_send send;
 	struct credit_recv recv;
+	uint64_t in_final;	/* where the peer's direction ends, if a STATE said so
+				 * before its last byte came; else STATE_NO_FINAL */
+	uint64_t again;		/* the next byte to send: send.sent, or less while what a
+				 * lost transport carried is sent once more */
+	struct chunk *kept, *kept_end; /* see mux/kept.h */
+	uint32_t seen;		/* epoch of the last STATE that named it */
+	struct flow_open open;	/* server: to be said again to who did not hear it */
 	struct list ready;	/* on the session's fresh, bulk or starved list */
 	struct list due;	/* on the session's due or late list */
 };
@@ -70,6 +79,9 @@ void stream_reset(struct session *s, struct stream *st, enum code code);
 void stream_release(struct session *s, struct stream *st);
 
 /* Internal to mux/. */
+
+/* Says OPEN to the client, if there is room for it. */
+void stream_announce(struct session *s, const struct stream *st);
 
 /* A live stream that nobody owns yet, or NULL when memory is out. */
 struct stream *stream_new(struct session *s, uint32_t id, uint32_t bind_id);

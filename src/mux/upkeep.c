@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "mux/output.h"
-#include "wire/state.h"
+#include "mux/resume.h"
 
 void upkeep_beat(struct session *s)
 {
@@ -75,28 +75,16 @@ enum code upkeep_on_ack(struct session *s, const struct frame *f, const uint8_t 
 	return CODE_OK;
 }
 
-/* No session outlives its transport yet, so none can be resumed. */
-enum code upkeep_on_resume(struct session *s, const struct frame *f, const uint8_t *payload)
-{
-	struct state_resume resume;
-	enum code code = state_resume_decode(payload, f->len, &resume);
-	uint8_t *out = code ? NULL : output_reserve(s);
-
-	if (out)
-		output_commit_reply(s,
-			state_resume_err_encode(CODE_RESUME_UNKNOWN, out, OUTPUT_FRAME_MAX));
-	return code;
-}
-
 static bool has_passed(const struct session *s, uint64_t since_us, uint64_t limit_us)
 {
 	return limit_us && s->now_us - since_us >= limit_us;
 }
 
-/* Ends the session when one of its patiences is over. */
+/* Ends the session when one of its patiences is over. A peer that is silent may
+ * come back; one that lives and takes nothing is given up. */
 static bool expire(struct session *s, uint64_t blocked_us)
 {
-	bool logging_in = s->state == SESSION_HELLO || s->state == SESSION_AUTH;
+	bool logging_in = s->state == SESSION_HELLO || s->state == SESSION_AUTH, stuck = false;
 	char text[64] = "";
 
 	if (logging_in && has_passed(s, s->begun_us, s->config.login_us))
@@ -105,12 +93,16 @@ static bool expire(struct session *s, uint64_t blocked_us)
 	else if (has_passed(s, s->heard_us, s->config.dead_us))
 		snprintf(text, sizeof text, "no answer for %us",
 			(unsigned)(s->config.dead_us / 1000000));
-	else if (blocked_us && has_passed(s, blocked_us, s->config.stuck_us))
+	else if (blocked_us && has_passed(s, blocked_us, s->config.stuck_us)) {
 		snprintf(text, sizeof text, "took no data for %us",
 			(unsigned)(s->config.stuck_us / 1000000));
-	if (text[0])
+		stuck = true;
+	}
+	if (stuck)
+		session_abandon(s, text);
+	else if (text[0])
 		session_lost(s, text);
-	return text[0] != '\0';
+	return s->state == SESSION_DEAD;
 }
 
 static void earlier(uint64_t *next, uint64_t at)
@@ -140,8 +132,12 @@ uint64_t upkeep_tick(struct session *s, uint64_t blocked_us)
 {
 	struct list *n;
 
-	if (s->state == SESSION_DEAD || expire(s, blocked_us))
+	if (s->state == SESSION_DEAD || s->state == SESSION_GIVEN)
 		return UINT64_MAX;
+	if (!resume_is_held(s) && expire(s, blocked_us))
+		return UINT64_MAX;
+	if (resume_is_held(s))
+		return resume_tick(s);
 	if (s->state != SESSION_HELLO && s->state != SESSION_AUTH &&
 		has_passed(s, s->heard_us, s->config.heartbeat_us) &&
 		has_passed(s, s->beat_us, s->config.heartbeat_us))

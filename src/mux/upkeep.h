@@ -9,7 +9,6 @@ enum code upkeep_on_heartbeat(struct session *s, const struct frame *f, const ui
 enum code upkeep_on_error(struct session *s, const struct frame *f, const uint8_t *payload);
 enum code upkeep_on_shutdown(struct session *s, const struct frame *f, const uint8_t *payload);
 enum code upkeep_on_ack(struct session *s, const struct frame *f, const uint8_t *payload);
-enum code upkeep_on_resume(struct session *s, const struct frame *f, const uint8_t *payload);
 
 /* Sends a HEARTBEAT whose answer measures the round trip. */
 void upkeep_beat(struct session *s);

@@ -248,7 +248,7 @@ static void log_end(struct agent *a, const struct session_end *end)
 	char text[sizeof end->text * 4];
 
 	shard_sub(&m->sessions_open, 1);
-	if (end->kind == SESSION_LOST && end->code != CODE_SHUTTING_DOWN)
+	if (end->kind == SESSION_GONE && end->code != CODE_SHUTTING_DOWN)
 		shard_add(&m->sessions_lost, 1);
 	if (!hub_may_log(a->hub, &a->hub->end_log))
 		return;
@@ -257,7 +257,7 @@ static void log_end(struct agent *a, const struct session_end *end)
 	case SESSION_FINISHED:
 		log_info(NULL, "%s (%s) left", a->who, a->name);
 		break;
-	case SESSION_LOST:
+	case SESSION_GONE:
 		/* Without a tunnel, as when its port was refused, nothing is lost. */
 		if (end->code == CODE_SHUTTING_DOWN || list_is_empty(&a->exposes))
 			log_info(NULL, "%s (%s) left", a->who, a->name);

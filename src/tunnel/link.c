@@ -355,7 +355,7 @@ void link_abort(struct link *l, const char *why)
 	if (l->has_begun) {
 		session_lost(&l->session, why);
 	} else {
-		struct session_end end = { SESSION_LOST, CODE_OK, 0, "" };
+		struct session_end end = { SESSION_GONE, CODE_OK, 0, "" };
 
 		strncpy(end.text, why, sizeof end.text - 1);
 		l->is_finishing = true;

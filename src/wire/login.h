@@ -27,6 +27,9 @@ enum {
 	LOGIN_TEXT_MAX = 512,
 };
 
+/* Bits of the capabilities. */
+#define LOGIN_CAN_RESUME UINT64_C(1) /* the session outlives its transport */
+
 enum login_role { LOGIN_ROLE_CLIENT = 1 };
 enum login_method { LOGIN_METHOD_SPAKE2 = 1, LOGIN_METHOD_BEARER = 2 };
 

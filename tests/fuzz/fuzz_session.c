@@ -1,8 +1,8 @@
 /*
- * A session that gets whatever bytes: the first says which role, whether the
- * login is skipped, and how the input is split. Every proof is right, so that
- * the fuzzer reaches what comes after the login. The owner does with the
- * streams what a pipe would.
+ * A session that gets whatever bytes: the first says which role, how the input
+ * is split, and whether the transport is lost between two pieces now and then.
+ * Every proof is right, so that the fuzzer reaches what comes after the login
+ * and after a RESUME. The owner does with the streams what a pipe would.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +90,27 @@ static void on_end(void *owner, const struct session_end *end)
 	(void)end;
 	if (dead++)
 		abort();
+}
+
+static void on_detach(void *owner, const char *text)
+{
+	(void)owner;
+	if (!*text)
+		abort();
+}
+
+static enum code on_resume(void *owner, const struct state_resume *resume)
+{
+	(void)owner;
+	return resume->epoch & 1 ? CODE_OK : CODE_RESUME_UNKNOWN;
+}
+
+static void on_refused(void *owner, enum code code)
+{
+	(void)owner;
+	if (code == CODE_OK)
+		abort();
+	session_abandon(&session, "refused");
 }
 
 static void on_number(void *owner, uint32_t n)
@@ -190,6 +211,10 @@ static const struct session_ops ops = {
 	.on_login = on_login,
 	.on_end = on_end,
 	.on_shutdown = on_number,
+	.on_detach = on_detach,
+	.on_resumed = on_nothing,
+	.on_resume = on_resume,
+	.on_resume_refused = on_refused,
 	.on_output = on_nothing,
 	.on_bind = on_bind,
 	.on_unbind = on_number,
@@ -212,7 +237,20 @@ static void write_all(void)
 		flat_compose(&session, out, sizeof out, now);
 }
 
-static void feed(const uint8_t *data, size_t size, size_t step)
+/* A session without a transport gets another one. */
+static void attach(void)
+{
+	struct state_resume resume = { .epoch = session.epoch + 1 };
+
+	if (session.state != SESSION_LOST)
+		return;
+	if (session.config.role == SESSION_CLIENT)
+		session_ask(&session, &resume, now);
+	else
+		session_adopt(&session, resume.epoch, now);
+}
+
+static void feed(const uint8_t *data, size_t size, size_t step, bool cuts)
 {
 	for (size_t at = 0; at < size; at += step) {
 		size_t n = size - at < step ? size - at : step;
@@ -226,6 +264,9 @@ static void feed(const uint8_t *data, size_t size, size_t step)
 		free(copy);
 		write_all();
 		session_tick(&session, 0, now);
+		if (cuts && data[at] % 5 == 0)
+			session_lost(&session, "cut");
+		attach();
 	}
 }
 
@@ -236,6 +277,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.max_frame = 65536,
 		.pool = &pool,
 		.stream_credit = 32768,
+		.capabilities = LOGIN_CAN_RESUME,
+		.hold_ms = 60000,
+		.sync_us = 1000000,
 		.heartbeat_us = 10000000,
 		.dead_us = 25000000,
 		.name = "fuzz",
@@ -252,7 +296,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (session_init(&session, &config, &ops, NULL, now) != CODE_OK)
 		abort();
 	write_all();
-	feed(data + 1, size - 1, data[0] & 2 ? 1 + (data[0] >> 2) : size);
+	feed(data + 1, size - 1, data[0] & 2 ? 1 + (data[0] >> 3) : size, data[0] & 4);
 	while (owned_count)
 		stream_release(&session, owned[--owned_count]);
 	write_all();

@@ -1,10 +1,14 @@
 /*
- * Two sessions joined in memory: a byte pipe each way that splits and delays,
- * a clock that the test moves, streams that send, stop, close and reset by
- * chance. Everything follows from the seed; after every step the invariants
- * of gotunnel-protocol(7) are checked.
+ * Two sessions joined in memory: a byte pipe each way that splits, delays and
+ * is cut, a clock that the test moves, streams that send, stop, close and reset
+ * by chance, memory that runs out. When the pipe is cut each side notices when
+ * it does, the client logs in anew over another one and resumes, and that may
+ * be cut as well. Everything follows from the seed; after every step the
+ * invariants of gotunnel-protocol(7) are checked.
  *
  *	sim_pair [FIRST [COUNT]]	seeds FIRST .. FIRST + COUNT - 1
+ *
+ * Of eight seeds one has no cuts, and in one memory runs out now and then.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,7 +20,7 @@
 #include "mux/binding.h"
 #include "mux/session.h"
 
-enum { STREAMS = 24, STEPS_MAX = 400000, BIND_ID = 7 };
+enum { STREAMS = 24, STEPS_MAX = 400000, BIND_ID = 7, FRESH = 4, CUTS_MAX = 16 };
 
 static uint64_t seed, rng;
 
@@ -62,22 +66,78 @@ struct end {
 	bool begun;
 };
 
-struct side {
+/* A session at the end of a pipe, or of none any more. */
+struct node {
 	struct session session;
-	struct queue wire;	/* what this side sent and the other has not read */
+	struct side *side;
+	struct node *peer;	/* NULL: what it sends is lost */
+	struct queue in;	/* what is on the way to it */
+	bool is_used;
+	bool moves;		/* its pipe is to be given to the side's session */
+};
+
+/* The session under test, and those of logins that are to resume it. */
+struct side {
+	struct node node;
+	struct node fresh[FRESH];
 	struct end ends[STREAMS];
 	unsigned opened;
-	bool logged_in, bound, over, drained;
+	unsigned resumes;
+	bool bound, over, drained;
 	enum session_end_kind end;
 };
 
 static struct chunk_pool pool;
 static struct side client, server;
 static uint64_t now;
+static unsigned cuts, cuts_most;
+static bool is_scarce;		/* memory runs out now and then */
+static uint32_t wanted_epoch;	/* of the RESUME that is given to the session */
+
+/* --- memory --------------------------------------------------------------------- */
+
+static bool may_fail;		/* not outside of the sessions */
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t count, size_t n);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t count, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+
+static bool fails(void)
+{
+	return may_fail && is_scarce && chance(3000) == 0;
+}
+
+void *__wrap_malloc(size_t n)
+{
+	return fails() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t count, size_t n)
+{
+	return fails() ? NULL : __real_calloc(count, n);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+	return fails() ? NULL : __real_realloc(p, n);
+}
 
 static uint8_t pattern(const struct end *e, uint64_t offset)
 {
 	return (uint8_t)((offset * 31 + e->number * 7 + (e->side == &server)) ^ (offset >> 8));
+}
+
+static struct side *side_of(void *owner)
+{
+	return ((struct node *)owner)->side;
+}
+
+static bool is_main(const struct node *n)
+{
+	return n == &n->side->node;
 }
 
 /* --- ops ---------------------------------------------------------------------- */
@@ -85,7 +145,7 @@ static uint8_t pattern(const struct end *e, uint64_t offset)
 static enum code on_message(void *owner, const struct login_hello *hello, uint8_t out[LOGIN_SPAKE])
 {
 	(void)hello;
-	memset(out, owner == &client ? 1 : 2, LOGIN_SPAKE);
+	memset(out, side_of(owner) == &client ? 1 : 2, LOGIN_SPAKE);
 	return CODE_OK;
 }
 
@@ -94,7 +154,7 @@ static enum code on_prove(void *owner, const uint8_t peer[LOGIN_SPAKE], struct s
 {
 	uint8_t sum = 0;
 
-	CHECK(peer[0] == (owner == &client ? 2 : 1));
+	CHECK(peer[0] == (side_of(owner) == &client ? 2 : 1));
 	for (size_t i = 0; i < hello.len; i++)
 		sum = (uint8_t)(sum * 3 + hello.at[i]);
 	for (size_t i = 0; i < ack.len; i++)
@@ -119,30 +179,80 @@ static bool equal(const void *a, const void *b, size_t n)
 static void on_login(void *owner)
 {
 	struct bind_request request = { .id = BIND_ID, .kind = BIND_TCP, .port = 0 };
-	struct side *side = owner;
+	struct node *n = owner;
 
-	side->logged_in = true;
-	if (side == &client)
-		binding_ask(&side->session, &request);
+	if (n->side != &client)
+		return;
+	if (is_main(n))
+		binding_ask(&n->session, &request);
+	else
+		n->moves = true;
 }
 
 static void on_end(void *owner, const struct session_end *end)
 {
-	struct side *side = owner;
+	struct node *n = owner;
+	struct side *side = n->side;
 
+	if (!is_main(n))
+		return;
 	CHECK(!side->over);
 	side->over = true;
 	side->end = end->kind;
-	if (end->kind == SESSION_FAILED || end->kind == SESSION_REFUSED)
+	if ((end->kind == SESSION_FAILED || end->kind == SESSION_REFUSED) && !is_scarce)
 		fail("%s ended: %s", side == &client ? "client" : "server", end->text);
+}
+
+/* The pipe is closed on this side; on the other it may take time to notice. */
+static void leave(struct node *n)
+{
+	if (n->peer)
+		n->peer->peer = NULL;
+	n->peer = NULL;
+	queue_fini(&n->in);
+}
+
+static void on_detach(void *owner, const char *text)
+{
+	CHECK(is_main(owner));
+	CHECK(*text);
+	leave(owner);
+}
+
+static void on_resumed(void *owner)
+{
+	struct node *n = owner;
+
+	CHECK(is_main(n));
+	n->side->resumes++;
+}
+
+static enum code on_resume(void *owner, const struct state_resume *resume)
+{
+	struct node *n = owner;
+
+	CHECK(n->side == &server && !is_main(n));
+	if (server.over || resume->epoch <= server.node.session.epoch)
+		return CODE_RESUME_UNKNOWN;
+	n->moves = true;
+	wanted_epoch = resume->epoch;
+	return CODE_OK;
+}
+
+static void on_resume_refused(void *owner, enum code code)
+{
+	struct node *n = owner;
+
+	CHECK(n == &client.node && code == CODE_RESUME_UNKNOWN);
+	CHECK(server.over);
+	leave(n);
+	session_abandon(&n->session, "refused");
 }
 
 static void on_shutdown(void *owner, uint32_t drain_ms)
 {
-	struct side *side = owner;
-
 	(void)drain_ms;
-	side->drained = true;
+	side_of(owner)->drained = true;
 }
 
 static void on_nothing(void *owner)
@@ -153,10 +263,10 @@ static void on_nothing(void *owner)
 static void on_bind(void *owner, const struct bind_request *request)
 {
 	struct bind_ok ok = { request->id, 10000, BIND_SCOPE_ANY, { 0 } };
-	struct side *side = owner;
+	struct node *n = owner;
 
-	binding_grant(&side->session, &ok);
-	side->bound = true;
+	binding_grant(&n->session, &ok);
+	n->side->bound = true;
 }
 
 static void on_unbind(void *owner, uint32_t id)
@@ -169,16 +279,14 @@ static void on_answer(void *owner, struct stream *st)
 {
 	struct end *e = st->user;
 
-	CHECK(owner == &server);
+	CHECK(owner == &server.node);
 	CHECK(!e || e->st == st);
 }
 
 static void on_bind_ok(void *owner, const struct bind_ok *ok)
 {
-	struct side *side = owner;
-
 	CHECK(ok->id == BIND_ID && ok->port == 10000);
-	side->bound = true;
+	side_of(owner)->bound = true;
 }
 
 static void on_bind_err(void *owner, const struct bind_err *err)
@@ -191,7 +299,7 @@ static enum code on_open(void *owner, struct stream *st, const struct flow_open 
 {
 	struct end *e;
 
-	CHECK(owner == &client && open->bind_id == BIND_ID);
+	CHECK(owner == &client.node && open->bind_id == BIND_ID);
 	CHECK(client.opened < STREAMS);
 	e = &client.ends[client.opened++];
 	CHECK(open->peer.port == e->number);
@@ -207,7 +315,7 @@ static void release(struct end *e)
 
 	e->st = NULL;
 	st->user = NULL;
-	stream_release(&e->side->session, st);
+	stream_release(&e->side->node.session, st);
 }
 
 static void on_data(void *owner, struct stream *st, const uint8_t *data, size_t len)
@@ -228,7 +336,7 @@ static void on_close(void *owner, struct stream *st)
 
 	(void)owner;
 	CHECK(!e->saw_close && !e->saw_reset);
-	CHECK(e->other->sent_close && e->got == e->other->sent);
+	CHECK(e->other->sent_close && !e->other->sent_reset && e->got == e->other->size);
 	e->saw_close = true;
 }
 
@@ -239,7 +347,7 @@ static void on_reset(void *owner, struct stream *st, enum code code)
 	(void)owner;
 	CHECK(code != CODE_OK);
 	CHECK(!e->saw_reset && !e->sent_reset);
-	CHECK(e->other->sent_reset || e->side->over || e->other->side->over);
+	CHECK(e->other->sent_reset || e->side->over || e->other->side->over || is_scarce);
 	e->saw_reset = true;
 }
 
@@ -262,10 +370,10 @@ static size_t pull(void *owner, struct stream *st, uint8_t *out, size_t cap)
 		return n;
 	if (e->resets) {
 		e->sent_reset = true;
-		stream_reset(&e->side->session, st, CODE_LOCAL_RESET);
+		stream_reset(&e->side->node.session, st, CODE_LOCAL_RESET);
 	} else {
 		e->sent_close = true;
-		stream_close(&e->side->session, st);
+		stream_close(&e->side->node.session, st);
 	}
 	return n;
 }
@@ -277,6 +385,10 @@ static const struct session_ops ops = {
 	.equal = equal,
 	.on_login = on_login,
 	.on_end = on_end,
+	.on_detach = on_detach,
+	.on_resumed = on_resumed,
+	.on_resume = on_resume,
+	.on_resume_refused = on_resume_refused,
 	.on_shutdown = on_shutdown,
 	.on_output = on_nothing,
 	.on_bind = on_bind,
@@ -294,6 +406,26 @@ static const struct session_ops ops = {
 
 /* --- the world ------------------------------------------------------------------ */
 
+/* What was sent and not taken is kept, without a gap, and nothing of a stream
+ * that was reset. Returns what that occupies. */
+static size_t check_kept(const struct stream *st)
+{
+	uint64_t at = st->send.consumed;
+	size_t used = 0;
+
+	if (st->out == STREAM_CUT || st->out == STREAM_RESET) {
+		CHECK(!st->kept);
+		return 0;
+	}
+	for (const struct chunk *c = st->kept; c; c = c->next) {
+		CHECK(c->refs == 1 && c->offset <= at && c->offset + c->len > at);
+		at = c->offset + c->len;
+		used += chunk_size(c);
+	}
+	CHECK(at == st->send.sent);
+	return used;
+}
+
 static void check_end(const struct end *e)
 {
 	const struct stream *st = e->st;
@@ -301,43 +433,63 @@ static void check_end(const struct end *e)
 	CHECK(e->taken <= e->got && e->got <= e->other->sent);
 	if (!st)
 		return;
-	CHECK(st->send.sent == e->sent);
-	CHECK(st->send.consumed <= st->send.sent && st->send.sent <= st->send.limit);
+	CHECK(st->send.sent == e->sent || e->sent_reset || e->saw_reset);
+	CHECK(st->send.consumed <= st->again && st->again <= st->send.sent);
+	CHECK(st->send.sent <= st->send.limit);
 	CHECK(st->recv.consumed <= st->recv.received && st->recv.received <= st->recv.limit);
 	CHECK(st->recv.received - st->recv.consumed <= st->recv.window);
 }
 
-static void check_side(const struct side *side)
+static size_t check_side(const struct side *side)
 {
-	const struct session *s = &side->session;
+	const struct session *s = &side->node.session;
+	uint64_t pending = 0;
+	size_t used = 0, at = 0;
+	const struct stream *st;
 
 	CHECK(s->send.consumed <= s->send.sent);
 	CHECK(s->recv.consumed <= s->recv.received);
 	CHECK(s->put_acked <= s->put);
 	CHECK(s->streams.len <= STREAMS);
+	while ((st = map_next(&s->streams, &at))) {
+		pending += credit_recv_pending(&st->recv);
+		used += check_kept(st);
+	}
+	CHECK(side->over || pending == credit_recv_pending(&s->recv));
 	for (unsigned i = 0; i < STREAMS; i++)
 		check_end(&side->ends[i]);
+	return used;
 }
 
-static void send_some(struct side *side)
+static void check_all(void)
+{
+	size_t used = check_side(&client) + check_side(&server);
+
+	CHECK(pool.used == used);
+}
+
+static void send_some(struct node *n)
 {
 	static uint8_t out[300 * 1024];
 	size_t cap = SESSION_COMPOSE_MIN + chance(2) * chance(sizeof out - SESSION_COMPOSE_MIN);
-	size_t n;
+	size_t len;
 
-	if (!session_has_output(&side->session))
+	if (!n->is_used || n->session.state == SESSION_LOST || !session_has_output(&n->session))
 		return;
-	n = flat_compose(&side->session, out, cap, now);
-	CHECK(n <= cap);
-	CHECK(queue_append(&side->wire, out, n) == 0);
+	may_fail = true;
+	len = flat_compose(&n->session, out, cap, now);
+	may_fail = false;
+	CHECK(len <= cap);
+	if (n->peer)
+		CHECK(queue_append(&n->peer->in, out, len) == 0);
 }
 
-static void receive_some(struct side *from, struct side *to)
+static void receive_some(struct node *to)
 {
-	size_t len = queue_len(&from->wire), n = 1 + chance(3) * chance(70000);
+	size_t len = queue_len(&to->in), n = 1 + chance(3) * chance(70000);
 	uint8_t *copy;
 
-	if (!len)
+	if (!to->is_used || !len)
 		return;
 	if (chance(4) == 0)
 		n = 1 + chance(12); /* Heads in pieces, too. */
@@ -345,10 +497,133 @@ static void receive_some(struct side *from, struct side *to)
 		n = len;
 	copy = malloc(n); /* Its own block: a read beyond it is seen. */
 	CHECK(copy);
-	memcpy(copy, queue_data(&from->wire), n);
-	queue_drop(&from->wire, n);
+	memcpy(copy, queue_data(&to->in), n);
+	queue_drop(&to->in, n);
+	may_fail = true;
 	session_feed(&to->session, copy, n, now);
+	may_fail = false;
 	free(copy);
+}
+
+/* --- cuts and what follows ---------------------------------------------------------- */
+
+static void begin(struct node *n, struct side *side, enum session_role role);
+
+static void stop(struct node *n)
+{
+	leave(n);
+	session_fini(&n->session);
+	n->is_used = n->moves = false;
+}
+
+/* A part of what is on the way still arrives, or nothing does. */
+static void truncate_in(struct node *n)
+{
+	size_t len = queue_len(&n->in), keep = chance(2) ? chance((uint32_t)len + 1) : 0;
+	struct queue rest = { 0 };
+
+	if (keep)
+		CHECK(queue_append(&rest, queue_data(&n->in), keep) == 0);
+	queue_fini(&n->in);
+	n->in = rest;
+}
+
+static void cut(struct node *n)
+{
+	struct node *peer = n->peer;
+
+	if (!n->is_used || !peer || cuts == cuts_most)
+		return;
+	cuts++;
+	truncate_in(n);
+	truncate_in(peer);
+	n->peer = peer->peer = NULL;
+}
+
+/* The pipe of `from` goes to the session that it is to resume. */
+static void move(struct node *from)
+{
+	struct node *to = &from->side->node;
+	struct state_resume resume = { .epoch = to->session.epoch + 1 };
+
+	from->moves = false;
+	if (from->side->over) {
+		stop(from);
+		return;
+	}
+	leave(to);
+	to->in = from->in;
+	from->in = (struct queue){ 0 };
+	to->peer = from->peer;
+	if (to->peer)
+		to->peer->peer = to;
+	from->peer = NULL;
+	may_fail = true;
+	if (to->side == &client)
+		session_ask(&to->session, &resume, now);
+	else
+		session_adopt(&to->session, wanted_epoch, now);
+	may_fail = false;
+	session_inherit(&to->session, &from->session);
+	stop(from);
+}
+
+static struct node *unused(struct side *side)
+{
+	for (unsigned i = 0; i < FRESH; i++)
+		if (!side->fresh[i].is_used)
+			return &side->fresh[i];
+	return NULL;
+}
+
+/* The client tries to come back. */
+static void attempt(void)
+{
+	struct node *c = unused(&client), *s = unused(&server);
+
+	if (client.over || client.node.session.state != SESSION_LOST || !c || !s)
+		return;
+	begin(c, &client, SESSION_CLIENT);
+	begin(s, &server, SESSION_SERVER);
+	c->peer = s;
+	s->peer = c;
+}
+
+/* Whoever has no pipe and nothing on the way notices, in time. */
+static void notice(struct node *n)
+{
+	if (!n->is_used || n->peer || (queue_len(&n->in) && chance(4)))
+		return;
+	if (is_main(n) && n->session.state != SESSION_LOST && !n->side->over)
+		session_lost(&n->session, "cut");
+	else if (!is_main(n))
+		stop(n);
+}
+
+/* One of the pipes, the one that resumes more often than not. */
+static struct node *some_node(struct side *side)
+{
+	struct node *n = &side->fresh[chance(FRESH)];
+
+	return n->is_used ? n : &side->node;
+}
+
+static void trouble(struct side *side)
+{
+	struct node *n = some_node(side);
+	bool is_resuming = !is_main(n) || n->session.state == SESSION_ASKING ||
+		n->session.state == SESSION_SYNCING;
+
+	if (n->moves) {
+		move(n);
+		return;
+	}
+	if (server.bound && client.bound && chance(is_resuming ? 60 : 900) == 0)
+		cut(n);
+	if (chance(4) == 0)
+		notice(n);
+	if (chance(8) == 0)
+		attempt();
 }
 
 static void open_one(void)
@@ -356,15 +631,19 @@ static void open_one(void)
 	struct flow_open open = { .bind_id = BIND_ID, .peer = { .family = 4 }, .local = { .family = 4 } };
 	struct end *e;
 
-	if (!server.bound || server.opened == STREAMS || server.session.state != SESSION_OPEN)
+	if (!server.bound || server.opened == STREAMS || server.node.session.state != SESSION_OPEN)
 		return;
 	e = &server.ends[server.opened];
 	open.peer.port = (uint16_t)e->number;
-	e->st = stream_open(&server.session, &open, e);
-	CHECK(e->st);
+	may_fail = true;
+	e->st = stream_open(&server.node.session, &open, e);
+	may_fail = false;
+	CHECK(e->st || is_scarce);
+	if (!e->st)
+		return;
 	e->begun = true;
 	server.opened++;
-	stream_ready(&server.session, e->st);
+	stream_ready(&server.node.session, e->st);
 }
 
 /* The destination's kernel takes some, or the source has some. */
@@ -377,12 +656,12 @@ static void move_one(struct end *e)
 	if (n && !e->lazy && !e->saw_reset && !e->sent_reset) {
 		n = 1 + chance((uint32_t)n);
 		e->taken += n;
-		stream_consumed(&e->side->session, e->st, (size_t)n);
+		stream_consumed(&e->side->node.session, e->st, (size_t)n);
 	}
 	if (!e->sent_close && !e->sent_reset && !e->saw_reset) {
 		if (e->side == &client && chance(8) == 0)
-			stream_answer(&client.session, e->st);
-		stream_ready(&e->side->session, e->st);
+			stream_answer(&client.node.session, e->st);
+		stream_ready(&e->side->node.session, e->st);
 	}
 	if (e->saw_reset || e->sent_reset ||
 		(e->saw_close && e->sent_close && e->taken == e->got))
@@ -391,24 +670,43 @@ static void move_one(struct end *e)
 
 static bool is_finished(const struct end *e)
 {
-	if (!e->begun)
-		return false;
-	return !e->st;
+	return e->begun ? !e->st : e->side->over;
 }
 
 static bool all_finished(void)
 {
-	if (server.opened < STREAMS || client.opened < STREAMS)
+	bool any_over = server.over || client.over;
+
+	if (!any_over && (server.opened < STREAMS || client.opened < STREAMS))
 		return false;
-	for (unsigned i = 0; i < STREAMS; i++)
+	for (unsigned i = 0; i < STREAMS; i++) {
+		if (any_over && (!server.ends[i].begun || !client.ends[i].begun))
+			continue;
 		if (!is_finished(&server.ends[i]) || !is_finished(&client.ends[i]))
 			return false;
-	return session_streams(&server.session) == 0 && session_streams(&client.session) == 0;
+	}
+	if (any_over)
+		return server.over && client.over;
+	return session_streams(&server.node.session) == 0 && session_streams(&client.node.session) == 0;
 }
 
-static void tick(struct side *side)
+static void tick(struct node *n)
 {
-	session_tick(&side->session, 0, now);
+	may_fail = true;
+	if (n->is_used)
+		session_tick(&n->session, 0, now);
+	may_fail = false;
+}
+
+/* One session is over: the other hears of it as it would from a socket. */
+static void part(void)
+{
+	struct side *alive = server.over ? &client : &server;
+
+	if (server.over == client.over)
+		return;
+	leave(&alive->node);
+	session_abandon(&alive->node.session, "the other end is gone");
 }
 
 static void step(unsigned number)
@@ -416,44 +714,49 @@ static void step(unsigned number)
 	struct side *side = chance(2) ? &client : &server;
 
 	now += 1 + chance(2000);
-	switch (chance(8)) {
+	switch (chance(9)) {
 	case 0:
-		send_some(&client);
-		break;
 	case 1:
-		send_some(&server);
+		send_some(some_node(side));
 		break;
 	case 2:
 	case 3:
-		receive_some(&client, &server);
-		break;
 	case 4:
 	case 5:
-		receive_some(&server, &client);
+		receive_some(some_node(side));
 		break;
 	case 6:
 		if (chance(6) == 0)
 			open_one();
 		else
-			tick(side);
+			tick(some_node(side));
+		break;
+	case 7:
+		trouble(side);
 		break;
 	default:
 		move_one(&side->ends[chance(STREAMS)]);
 	}
+	part();
 	/* Those that stopped begin to read again, late. */
 	if (number == STEPS_MAX / 8)
 		for (unsigned i = 0; i < STREAMS; i++)
 			client.ends[i].lazy = server.ends[i].lazy = false;
 }
 
-static void prepare(struct side *side, enum session_role role)
+static uint32_t max_frame, stream_credit;
+
+static void begin(struct node *n, struct side *side, enum session_role role)
 {
 	static const uint8_t instance[LOGIN_INSTANCE] = { 1, 2, 3 };
 	struct session_config config = {
 		.role = role,
-		.max_frame = 4096u << chance(7),
+		.capabilities = LOGIN_CAN_RESUME,
+		.hold_ms = 3600 * 1000,
+		.sync_us = 1000000,
+		.max_frame = max_frame,
 		.pool = &pool,
-		.stream_credit = 16384u << chance(5),
+		.stream_credit = stream_credit,
 		.login_us = 5000000,
 		.heartbeat_us = 10000000,
 		.dead_us = 25000000,
@@ -464,8 +767,10 @@ static void prepare(struct side *side, enum session_role role)
 		.version = "sim",
 	};
 
-	memset(side, 0, sizeof *side);
-	CHECK(session_init(&side->session, &config, &ops, side, now) == CODE_OK);
+	n->side = side;
+	n->is_used = true;
+	n->moves = false;
+	CHECK(session_init(&n->session, &config, &ops, n, now) == CODE_OK);
 }
 
 static void prepare_ends(void)
@@ -488,37 +793,59 @@ static void prepare_ends(void)
 	}
 }
 
-/* Every stream ended as its two ends wanted. */
+/* Every stream ended as its two ends wanted, or with RST where the session or
+ * the memory ended. */
 static void check_outcome(void)
 {
 	for (unsigned i = 0; i < STREAMS; i++) {
 		struct end *c = &client.ends[i], *s = &server.ends[i];
 
-		if (c->sent_reset || s->sent_reset)
+		if (c->sent_reset || s->sent_reset || c->saw_reset || s->saw_reset ||
+			!c->begun || !s->begun)
 			continue;
 		CHECK(c->got == s->size && s->got == c->size);
 		CHECK(c->saw_close && s->saw_close);
 	}
-	CHECK(server.session.recv.received == server.session.recv.consumed);
-	CHECK(client.session.recv.received == client.session.recv.consumed);
+	if (server.over || client.over)
+		return;
+	CHECK(server.node.session.recv.received == server.node.session.recv.consumed);
+	CHECK(client.node.session.recv.received == client.node.session.recv.consumed);
+}
+
+/* Both are open on one pipe again. */
+static bool is_whole(void)
+{
+	return client.node.session.state == SESSION_OPEN &&
+		server.node.session.state == SESSION_OPEN && client.node.peer == &server.node;
 }
 
 static void finish(void)
 {
 	struct side *first = chance(2) ? &client : &server, *second = first == &client ? &server : &client;
 
-	session_shutdown(&first->session, 1000);
+	session_shutdown(&first->node.session, 1000);
 	for (int i = 0; i < 1000 && !second->drained; i++) {
-		send_some(first);
-		send_some(second);
-		receive_some(first, second);
-		receive_some(second, first);
+		send_some(&first->node);
+		send_some(&second->node);
+		receive_some(&first->node);
+		receive_some(&second->node);
 	}
 	CHECK(second->drained);
-	session_finish(&first->session);
-	session_lost(&second->session, "closed");
-	CHECK(first->end == SESSION_FINISHED && second->end == SESSION_LOST);
-	CHECK(second->session.end.code == CODE_SHUTTING_DOWN);
+	session_finish(&first->node.session);
+	session_lost(&second->node.session, "closed");
+	CHECK(first->end == SESSION_FINISHED && second->end == SESSION_GONE);
+	CHECK(second->node.session.end.code == CODE_SHUTTING_DOWN);
+}
+
+static void end_side(struct side *side)
+{
+	for (unsigned i = 0; i < STREAMS; i++)
+		if (side->ends[i].st)
+			release(&side->ends[i]);
+	for (unsigned i = 0; i < FRESH; i++)
+		if (side->fresh[i].is_used)
+			stop(&side->fresh[i]);
+	stop(&side->node);
 }
 
 static void run(void)
@@ -527,32 +854,48 @@ static void run(void)
 
 	rng = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
 	now = 1000;
-	prepare(&client, SESSION_CLIENT);
-	prepare(&server, SESSION_SERVER);
+	cuts = 0;
+	cuts_most = seed % 8 ? chance(CUTS_MAX + 1) : 0;
+	is_scarce = seed % 8 == 1;
+	max_frame = 4096u << chance(7);
+	stream_credit = 16384u << chance(5);
+	memset(&client, 0, sizeof client);
+	memset(&server, 0, sizeof server);
+	begin(&client.node, &client, SESSION_CLIENT);
+	begin(&server.node, &server, SESSION_SERVER);
+	client.node.peer = &server.node;
+	server.node.peer = &client.node;
 	prepare_ends();
-	for (; number < STEPS_MAX && !all_finished(); number++) {
+	for (; number < STEPS_MAX && (!all_finished() || !(server.over || is_whole())); number++) {
 		step(number);
-		check_side(&client);
-		check_side(&server);
+		check_all();
 	}
 	if (number == STEPS_MAX)
-		fail("no end in sight: %u of %d opened", server.opened, STREAMS);
+		fail("no end in sight: %u of %d opened, %u cuts, client %d, server %d", server.opened,
+			STREAMS, cuts, client.node.session.state, server.node.session.state);
 	check_outcome();
-	finish();
-	session_fini(&client.session);
-	session_fini(&server.session);
-	queue_fini(&client.wire);
-	queue_fini(&server.wire);
+	CHECK(cuts || is_scarce || client.resumes == 0);
+	if (!server.over)
+		finish();
+	end_side(&client);
+	end_side(&server);
+	CHECK(pool.used == 0);
+	chunk_pool_trim(&pool);
 }
 
 int main(int argc, char **argv)
 {
 	uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
 	uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 300;
+	uint64_t all_cuts = 0, all_resumes = 0;
 
-	for (seed = first; seed < first + count; seed++)
+	for (seed = first; seed < first + count; seed++) {
 		run();
-	printf("%llu seeds from %llu: as it should be\n", (unsigned long long)count,
-		(unsigned long long)first);
+		all_cuts += cuts;
+		all_resumes += client.resumes;
+	}
+	printf("%llu seeds from %llu: as it should be, with %llu cuts and %llu resumes\n",
+		(unsigned long long)count, (unsigned long long)first, (unsigned long long)all_cuts,
+		(unsigned long long)all_resumes);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "mux/session.h"
 
 static struct chunk_pool duo_pool;
+static uint32_t duo_hold_ms;	/* 0: sessions do not outlive their transport */
 
 enum { DUO_BIND = 7, DUO_OUT = 600 * 1024, DUO_STREAMS = 64 };
 
@@ -27,6 +28,7 @@ struct duo_side {
 	struct session session;
 	struct duo_end ends[DUO_STREAMS];
 	unsigned opened;
+	unsigned detached, resumed, refused, given;
 	unsigned logins, ends_told, shutdowns, binds, bind_oks, bind_errs, answers, wakes;
 	struct session_end end;
 	uint16_t bind_code;
@@ -89,6 +91,38 @@ static inline void duo_on_shutdown(void *owner, uint32_t drain_ms)
 {
 	(void)drain_ms;
 	((struct duo_side *)owner)->shutdowns++;
+}
+
+static inline void duo_on_detach(void *owner, const char *text)
+{
+	struct duo_side *side = owner;
+
+	assert_int_not_equal(strlen(text), 0);
+	side->detached++;
+}
+
+static inline void duo_on_resumed(void *owner)
+{
+	struct duo_side *side = owner;
+
+	side->resumed++;
+}
+
+static inline enum code duo_on_resume(void *owner, const struct state_resume *resume)
+{
+	struct duo_side *side = owner;
+
+	(void)resume;
+	side->given++;
+	return CODE_OK;
+}
+
+static inline void duo_on_refused(void *owner, enum code code)
+{
+	struct duo_side *side = owner;
+
+	assert_int_not_equal(code, CODE_OK);
+	side->refused++;
 }
 
 static inline void duo_on_output(void *owner)
@@ -197,6 +231,10 @@ static const struct session_ops duo_ops = {
 	.on_login = duo_on_login,
 	.on_end = duo_on_end,
 	.on_shutdown = duo_on_shutdown,
+	.on_detach = duo_on_detach,
+	.on_resumed = duo_on_resumed,
+	.on_resume = duo_on_resume,
+	.on_resume_refused = duo_on_refused,
 	.on_output = duo_on_output,
 	.on_bind = duo_on_bind,
 	.on_unbind = duo_on_unbind,
@@ -217,6 +255,9 @@ static inline void duo_begin(struct duo *d, struct duo_side *side, enum session_
 	const struct session_config config = {
 		.role = role,
 		.max_frame = FRAME_DATA_DEFAULT,
+		.capabilities = duo_hold_ms ? LOGIN_CAN_RESUME : 0,
+		.hold_ms = duo_hold_ms,
+		.sync_us = 1000000,
 		.pool = &duo_pool,
 		.stream_credit = SESSION_STREAM_CREDIT,
 		.login_us = 5000000,

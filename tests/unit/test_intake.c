@@ -5,8 +5,18 @@
 /* gotunnel-protocol(7), "Frames": who sends what, when, where. Written down
  * here a second time, so that no change of the rules goes unnoticed. */
 enum { C = 1, S = 2, B = 3 };
-enum { HELLO = 1, AUTH = 2, BIND = 4, OPEN = 8, DRAIN = 16, FWD = BIND | OPEN | DRAIN,
-	FLOW = OPEN | DRAIN };
+enum {
+	HELLO = 1 << SESSION_HELLO,
+	AUTH = 1 << SESSION_AUTH,
+	BIND = 1 << SESSION_BIND,
+	OPEN = 1 << SESSION_OPEN,
+	DRAIN = 1 << SESSION_DRAIN,
+	ASKING = 1 << SESSION_ASKING,
+	SYNCING = 1 << SESSION_SYNCING,
+	FWD = BIND | OPEN | DRAIN,
+	FLOW = OPEN | DRAIN,
+	RESUMING = ASKING | SYNCING,
+};
 
 static const struct row {
 	unsigned type, from, states;
@@ -20,14 +30,14 @@ static const struct row {
 	{ FRAME_AUTH_ERR, S, HELLO | AUTH, false, 1024 },
 	{ FRAME_BIND, C, FWD, false, 4096 },
 	{ FRAME_BIND_OK, S, FWD, false, 512 },
-	{ FRAME_HEARTBEAT, B, FWD, false, 9 },
-	{ FRAME_ERROR, B, HELLO | AUTH | FWD, false, 1024 },
+	{ FRAME_HEARTBEAT, B, FWD | RESUMING, false, 9 },
+	{ FRAME_ERROR, B, HELLO | AUTH | FWD | RESUMING, false, 1024 },
 	{ FRAME_BIND_ERR, S, FWD, false, 1024 },
 	{ FRAME_UNBIND, C, FWD, false, 4 },
 	{ FRAME_SHUTDOWN, B, FWD, false, 8 },
 	{ FRAME_RESUME, C, BIND, false, 64 },
-	{ FRAME_STATE, B, 0, false, 4096 },
-	{ FRAME_RESUME_ERR, S, 0, false, 2 },
+	{ FRAME_STATE, B, RESUMING, false, 4096 },
+	{ FRAME_RESUME_ERR, S, ASKING, false, 2 },
 	{ FRAME_STREAM_OPEN, S, FLOW, true, 64 },
 	{ FRAME_STREAM_DATA, B, FLOW, true, 256 * 1024 },
 	{ FRAME_STREAM_CLOSE, B, FLOW, true, 8 },
@@ -36,13 +46,45 @@ static const struct row {
 	{ FRAME_ACK, B, FWD, false, 8 },
 };
 
-static void reach(struct duo *d, enum session_state state)
+/* A session that is about to give its transport away. */
+static void give(struct duo *d)
 {
-	duo_reach(d, state == SESSION_DRAIN ? SESSION_OPEN : state);
+	struct state_resume resume = { .epoch = 2 };
+	uint8_t out[FRAME_HEAD + 64];
+
+	duo_reach(d, SESSION_BIND);
+	session_feed(&d->server.session, out, state_resume_encode(&resume, out, sizeof out), d->now);
+}
+
+/* Brings both, or the one of the role that can be there, to a state. */
+static void reach(struct duo *d, enum session_role role, enum session_state state)
+{
+	struct session *s = role == SESSION_CLIENT ? &d->client.session : &d->server.session;
+	struct state_resume resume = { .epoch = 2 };
+
+	if (state == SESSION_GIVEN) {
+		give(d);
+		return;
+	}
+	duo_reach(d, state > SESSION_OPEN ? SESSION_OPEN : state);
 	if (state == SESSION_DRAIN) {
 		session_shutdown(&d->server.session, 1000);
 		duo_settle(d);
 	}
+	if (state == SESSION_LOST || state == SESSION_ASKING || state == SESSION_SYNCING)
+		session_lost(s, "cut");
+	if (state == SESSION_ASKING || (state == SESSION_SYNCING && role == SESSION_CLIENT))
+		session_ask(s, &resume, d->now);
+	else if (state == SESSION_SYNCING)
+		session_adopt(s, 2, d->now);
+	if (state == SESSION_SYNCING)
+		s->state = state;
+}
+
+static bool can_be(enum session_role role, enum session_state state)
+{
+	return state != SESSION_LOST && (state != SESSION_ASKING || role == SESSION_CLIENT) &&
+		(state != SESSION_GIVEN || role == SESSION_SERVER);
 }
 
 /* Feeds a head alone: what is refused is refused before its payload. */
@@ -52,7 +94,7 @@ static struct duo_side *feed_head(struct duo *d, enum session_role to, enum sess
 	struct duo_side *side;
 	uint8_t head[FRAME_HEAD];
 
-	reach(d, state);
+	reach(d, to, state);
 	side = to == SESSION_CLIENT ? &d->client : &d->server;
 	assert_int_equal(side->session.state, state);
 	frame_put(head, (enum frame_type)type, stream, len);
@@ -71,7 +113,11 @@ static void every_frame_in_every_state(void **unused)
 				const struct row *r = &rows[i];
 				unsigned peer = role == SESSION_SERVER ? C : S;
 				bool allowed = (r->from & peer) && (r->states & 1u << state);
-				struct duo_side *side = feed_head(&d, (enum session_role)role,
+				struct duo_side *side;
+
+				if (!can_be((enum session_role)role, (enum session_state)state))
+					continue;
+				side = feed_head(&d, (enum session_role)role,
 					(enum session_state)state, r->type, r->on_stream ? 999 : 0, 2);
 
 				/* A stream that was never opened is the peer's mistake, too. */
@@ -97,6 +143,7 @@ static void no_frame_is_longer_than_its_kind(void **unused)
 			enum session_role to = r->from & C ? SESSION_SERVER : SESSION_CLIENT;
 			enum session_state state = r->states & OPEN ? SESSION_OPEN :
 				r->states & BIND ? SESSION_BIND :
+				r->states & ASKING ? SESSION_ASKING :
 				r->states & AUTH ? SESSION_AUTH : SESSION_HELLO;
 			struct duo_side *side;
 
@@ -216,5 +263,6 @@ int main(void)
 		cmocka_unit_test(nothing_is_kept_before_a_head_is_judged),
 	};
 
+	duo_hold_ms = 60000;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

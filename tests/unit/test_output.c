@@ -175,7 +175,7 @@ static void a_full_queue_ends_the_session_a_little_later(void **unused)
 	assert_int_equal(d.server.session.state, SESSION_OPEN);
 	session_tick(&d.server.session, 0, d.now);
 	assert_int_equal(d.server.ends_told, 1);
-	assert_int_equal(d.server.end.kind, SESSION_LOST);
+	assert_int_equal(d.server.end.kind, SESSION_GONE);
 	session_tick(&d.server.session, 0, d.now);
 	assert_int_equal(d.server.ends_told, 1);
 	duo_fini(&d);

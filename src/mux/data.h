@@ -1,0 +1,22 @@
+#ifndef MUX_DATA_H
+#define MUX_DATA_H
+
+#include "mux/session.h"
+
+/* STREAM_DATA as it is sent: how much, from where, and what is kept of it.
+ * Internal to mux/. */
+
+/* The smallest rest of a batch in which a frame is begun. */
+enum { DATA_LEAST = SESSION_FRAME_MIN + 4 * (FRAME_HEAD + 16) };
+
+/* How much st may put into one frame by its own and the session's credit. */
+uint64_t data_allowance(const struct session *s, const struct stream *st);
+
+/* Whether credit lets st send a frame worth its head. */
+bool data_has_credit(const struct session *s, const struct stream *st);
+
+/* One frame of st, which is on the fresh or the bulk list; then it is put
+ * where it belongs. The batch has room for DATA_LEAST. */
+void data_write(struct session *s, struct batch *b, struct stream *st, bool fresh);
+
+#endif

@@ -1,0 +1,40 @@
+#ifndef MUX_RESUME_H
+#define MUX_RESUME_H
+
+#include "mux/session.h"
+
+/*
+ * A session that outlives its transport:
+ *
+ *	client				server
+ *	OPEN -> LOST			OPEN -> LOST (or it has not noticed)
+ *	new transport, login on a session made for it
+ *	     -> ASKING  RESUME ->	that session -> GIVEN, ours -> SYNCING
+ *	     -> SYNCING	<- STATE
+ *			STATE ->
+ *	     -> OPEN			     -> OPEN
+ *
+ * What both say in STATE decides where each direction of each stream goes on,
+ * and what is known from it is not said again: ends of streams, resets, credit.
+ * Whoever proves to be the session's client, and fences its old transport, is
+ * the owner. See gotunnel-protocol(7), Resuming.
+ */
+
+/* Whether the loss of the transport is survived now. */
+bool resume_is_possible(const struct session *s);
+
+/* The transport is lost: keeps what there is and tells the owner. */
+void resume_detach(struct session *s, const char *text);
+
+/* Whether it is without streams' frames: LOST, ASKING or SYNCING. */
+bool resume_is_held(const struct session *s);
+
+/* The timers of a held session: when the next is due, UINT64_MAX if it ended. */
+uint64_t resume_tick(struct session *s);
+
+/* Handlers, internal to mux/, as in relay.h. */
+enum code resume_on_resume(struct session *s, const struct frame *f, const uint8_t *payload);
+enum code resume_on_state(struct session *s, const struct frame *f, const uint8_t *payload);
+enum code resume_on_refusal(struct session *s, const struct frame *f, const uint8_t *payload);
+
+#endif
