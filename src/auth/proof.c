@@ -132,6 +132,7 @@ int proof_derive(const uint8_t shared[PROOF_SHARED], const struct proof_transcri
 		expand(prk, prk_len, resume_name, proofs.resume) == 0 &&
 		confirm(keys.client, t, proofs.client) == 0 &&
 		confirm(keys.server, t, proofs.server) == 0) {
+		memcpy(proofs.binding, salt, sizeof proofs.binding);
 		*out = proofs;
 		err = 0;
 	}
@@ -139,6 +140,22 @@ int proof_derive(const uint8_t shared[PROOF_SHARED], const struct proof_transcri
 	OPENSSL_cleanse(&keys, sizeof keys);
 	OPENSSL_cleanse(&proofs, sizeof proofs);
 	return err;
+}
+
+int proof_resume(const struct proof_of_resume *r, uint8_t out[PROOF_LEN])
+{
+	uint8_t text[sizeof resume_name - 1 + 16 + 4 + 1 + PROOF_LEN], *at = text;
+	unsigned len = 0;
+
+	memcpy(at, resume_name, sizeof resume_name - 1);
+	at += sizeof resume_name - 1;
+	memcpy(at, r->session_id, 16);
+	at += 16;
+	for (int shift = 24; shift >= 0; shift -= 8)
+		*at++ = (uint8_t)(r->epoch >> shift);
+	*at++ = r->lane;
+	memcpy(at, r->binding, PROOF_LEN);
+	return HMAC(EVP_sha256(), r->key, PROOF_LEN, text, sizeof text, out, &len) ? 0 : -1;
 }
 
 bool proof_equal(const void *a, const void *b, size_t n)

@@ -37,6 +37,7 @@ struct proof_keys {
 	uint8_t client[PROOF_LEN];	/* what the client sends */
 	uint8_t server[PROOF_LEN];	/* what the server answers */
 	uint8_t resume[PROOF_LEN];	/* K_resume, kept by both */
+	uint8_t binding[PROOF_LEN];	/* SHA-256(T): names this login */
 };
 
 /* One login; opaque. */
@@ -54,6 +55,26 @@ int proof_finish(struct proof *p, const uint8_t peer[PROOF_MESSAGE],
 /* The schedule behind the shared key: what the test vectors cover. */
 int proof_derive(const uint8_t shared[PROOF_SHARED], const struct proof_transcript *t,
 	struct proof_keys *out);
+
+/*
+ * What a client shows to go on with a session over the transport of a new login:
+ *
+ *	HMAC-SHA-256(K_resume of the session, "gotunnel resume" || session id (16)
+ *		|| epoch u32 || lane u8 || SHA-256(T) of the new login)
+ *
+ * K_resume never travels, and T has the exporter in it: the proof is of no use
+ * on another connection.
+ */
+struct proof_of_resume {
+	const uint8_t *key;	/* K_resume of the session */
+	const uint8_t *session_id; /* 16 bytes */
+	uint32_t epoch;
+	uint8_t lane;
+	const uint8_t *binding;	/* of the new login */
+};
+
+/* 0, or -1 when memory is out. */
+int proof_resume(const struct proof_of_resume *r, uint8_t out[PROOF_LEN]);
 
 /* Wipes and frees. NULL is legal. */
 void proof_free(struct proof *p);

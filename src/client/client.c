@@ -26,6 +26,7 @@ static void attempt(struct client *c);
 static void close_all(struct client *c)
 {
 	c->state = CLIENT_DONE;
+	comeback_end(c);
 	dial_cancel(c->dial);
 	c->dial = NULL;
 	timer_free(c->timer);
@@ -193,6 +194,7 @@ static void stop(struct client *c, int signum)
 		return;
 	}
 	log_info(NULL, "Shutting down");
+	comeback_end(c);
 	if (c->link) {
 		c->state = CLIENT_STOPPING;
 		link_abort(c->link, "interrupted");
@@ -286,6 +288,7 @@ int client_run(const struct client_config *config)
 	if (!c)
 		return log_fatal(config->command, 1, NULL, "out of memory");
 	c->config = config;
+	comeback_init(c);
 	uv_loop_init(&c->loop);
 	err = worker_init(&c->worker, &c->loop);
 	if (err) {

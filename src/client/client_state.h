@@ -3,6 +3,7 @@
 
 #include "client/client.h"
 #include "client/client_pages.h"
+#include "client/comeback.h"
 #include "client/failure.h"
 #include "client/instance.h"
 #include "client/keep.h"
@@ -21,6 +22,7 @@ enum client_state {
 	CLIENT_DIALLING,	/* towards the server */
 	CLIENT_JOINING,	/* connected: TLS, login, bind */
 	CLIENT_UP,		/* visitors can come */
+	CLIENT_RESUMING, /* they can, and wait: the connection is lost, not the session */
 	CLIENT_ENDING,		/* the link is going; what next depends on the failure */
 	CLIENT_WAITING,	/* for the next attempt */
 	CLIENT_STOPPING,	/* after a signal: streams are drained */
@@ -44,6 +46,7 @@ struct client {
 	struct timer *timer;		/* the next attempt, or the end of the drain */
 	struct dial *dial;
 	struct link *link;
+	struct comeback comeback;
 	struct failure failure;		/* why the last attempt or session ended */
 	bool has_failed;
 	uint16_t port;			/* the public port we have or had */

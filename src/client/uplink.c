@@ -18,6 +18,7 @@ enum {
 	HEARTBEAT_US = 10 * 1000 * 1000,
 	DEAD_US = 25 * 1000 * 1000,
 	STUCK_US = 30 * 1000 * 1000,
+	SYNC_US = COMEBACK_PATIENCE_MS * 1000,
 	BIND_ID = 1,
 };
 
@@ -177,9 +178,17 @@ static enum code on_open(struct link *l, struct stream *st, const struct flow_op
 
 /* --- the link --------------------------------------------------------------------------- */
 
-static void on_end(struct link *l, const struct session_end *end)
+static void end_up(struct client *c)
 {
-	struct client *c = l->owner;
+	if (c->pages.link)
+		shard_set(&c->worker.metrics.sessions_open, 0);
+	shard_set(&c->worker.metrics.sessions_held, 0);
+	c->pages.link = NULL;
+	comeback_end(c);
+}
+
+static void explain(struct client *c, const struct link *l, const struct session_end *end)
+{
 	char what[600] = "", hint[300] = "";
 	struct failure_facts facts = {
 		.end = end,
@@ -190,18 +199,26 @@ static void on_end(struct link *l, const struct session_end *end)
 		.certificate_hint = hint,
 	};
 
+	facts.bad_certificate = link_explain(l, what, sizeof what, hint, sizeof hint);
+	failure_of_end(&c->failure, c->config, &facts);
+}
+
+static void on_end(struct link *l, const struct session_end *end)
+{
+	struct client *c = l->owner;
+	bool is_serving = c->state == CLIENT_UP || c->state == CLIENT_RESUMING;
+
 	log_debug(NULL, "session over; last round trip %" PRIu64 " us", l->session.rtt_us);
-	if (c->pages.link)
-		shard_set(&c->worker.metrics.sessions_open, 0);
-	c->pages.link = NULL;
-	if (c->state == CLIENT_UP && end->code != CODE_SHUTTING_DOWN)
+	if (l != c->link)
+		return; /* Another one took its place. */
+	end_up(c);
+	if (is_serving && end->code != CODE_SHUTTING_DOWN)
 		shard_add(&c->worker.metrics.sessions_lost, 1);
 	if (end->code == CODE_AUTH_FAILED)
 		shard_add(&c->worker.metrics.logins_refused, 1);
-	if (c->state != CLIENT_JOINING && c->state != CLIENT_UP)
+	if (c->state != CLIENT_JOINING && !is_serving)
 		return;
-	facts.bad_certificate = link_explain(l, what, sizeof what, hint, sizeof hint);
-	failure_of_end(&c->failure, c->config, &facts);
+	explain(c, l, end);
 	c->state = CLIENT_ENDING;
 }
 
@@ -210,11 +227,57 @@ static void on_closed(struct link *l)
 	struct client *c = l->owner;
 
 	free(l);
+	if (l != c->link)
+		return;
 	c->link = NULL;
 	if (c->state == CLIENT_STOPPING)
 		client_finish(c, 0);
 	else
 		client_failed(c);
+}
+
+/* --- without a connection ------------------------------------------------------------- */
+
+static void on_detach(struct link *l, const char *why)
+{
+	struct client *c = l->owner;
+
+	if (c->state == CLIENT_UP || c->state == CLIENT_RESUMING) {
+		c->state = CLIENT_RESUMING;
+		c->pages.state = "resuming";
+		shard_set(&c->worker.metrics.sessions_held, 1);
+		comeback_begin(c, why);
+	}
+}
+
+static void on_resumed(struct link *l)
+{
+	struct client *c = l->owner;
+
+	c->state = CLIENT_UP;
+	c->pages.state = "ready";
+	shard_set(&c->worker.metrics.sessions_held, 0);
+	shard_add(&c->worker.metrics.resumes, 1);
+	comeback_done(c);
+	session_measure(&l->session);
+}
+
+static void on_resume_refused(struct link *l, enum code code)
+{
+	struct client *c = l->owner;
+
+	shard_add(&c->worker.metrics.resumes_refused, 1);
+	comeback_refused(c, code);
+}
+
+void uplink_refused(struct client *c, const struct session_end *end)
+{
+	if (c->state != CLIENT_RESUMING)
+		return;
+	explain(c, c->link, end);
+	c->state = CLIENT_ENDING;
+	shard_add(&c->worker.metrics.logins_refused, 1);
+	link_abort(c->link, end->text);
 }
 
 static void on_shutdown(struct link *l, uint32_t drain_ms)
@@ -231,6 +294,9 @@ static const struct link_ops link_ops = {
 	.on_open = on_open,
 	.on_shutdown = on_shutdown,
 	.on_drained = on_drained,
+	.on_detach = on_detach,
+	.on_resumed = on_resumed,
+	.on_resume_refused = on_resume_refused,
 	.on_end = on_end,
 	.on_closed = on_closed,
 };
@@ -240,12 +306,18 @@ static const char *token(const struct client *c)
 	return c->config->token ? c->config->token : SECRET_DEV;
 }
 
-void uplink_join(struct client *c, int fd)
+void uplink_configure(struct client *c, struct link_config *out)
 {
 	const struct client_config *config = c->config;
-	struct link_config link = {
+	/* Who does not want to reconnect does not want to come back either. */
+	uint64_t hold_ms = config->reconnect ? config->hold_ms : 0;
+
+	*out = (struct link_config){
 		.session = {
 			.role = SESSION_CLIENT,
+			.capabilities = hold_ms ? LOGIN_CAN_RESUME : 0,
+			.hold_ms = (uint32_t)hold_ms,
+			.sync_us = SYNC_US,
 			.max_frame = FRAME_DATA_DEFAULT,
 			.stream_credit = SESSION_STREAM_CREDIT,
 			.login_us = LOGIN_US,
@@ -263,15 +335,38 @@ void uplink_join(struct client *c, int fd)
 		.secret = (const uint8_t *)token(c),
 		.secret_len = strlen(token(c)),
 	};
+}
 
-	log_debug(NULL, "connected; logging in as %s with key %s", config->name, link.session.key_id);
+void uplink_join(struct client *c, int fd)
+{
+	struct link_config config;
+
+	uplink_configure(c, &config);
+	log_debug(NULL, "connected; logging in as %s with key %s", config.session.name,
+		config.session.key_id);
 	c->state = CLIENT_JOINING;
 	c->link = malloc(sizeof *c->link);
-	if (c->link && link_open(c->link, &c->worker, fd, &link, &link_ops, c) == 0)
+	if (c->link && link_open(c->link, &c->worker, fd, &config, &link_ops, c) == 0)
 		return;
 	if (!c->link)
 		close(fd);
 	free(c->link);
 	c->link = NULL;
 	client_finish(c, log_fatal(c->config->command, 1, NULL, "out of memory"));
+}
+
+void uplink_succeed(struct client *c, struct link *fresh)
+{
+	struct link *old = c->link;
+
+	end_up(c);
+	shard_add(&c->worker.metrics.sessions_lost, 1);
+	c->lost_us = old->session.lost_us;
+	log_warn(NULL, "Session lost: the server does not have it any more; its streams are reset");
+	c->link = fresh;
+	fresh->ops = &link_ops;
+	c->state = CLIENT_JOINING;
+	c->pages.state = "reconnecting";
+	link_abort(old, "the server does not have the session any more");
+	on_login(fresh);
 }

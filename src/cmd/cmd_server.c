@@ -16,7 +16,7 @@ struct options {
 	bool tls, plaintext;
 	const char *tls_cert, *tls_key;
 	const char *token, *token_file, *state_dir;
-	uint64_t max_conns, max_conns_per_address, max_unauthenticated, drain;
+	uint64_t max_conns, max_conns_per_address, max_unauthenticated, drain, resume_hold;
 	const char *admin;
 	bool no_request_log;
 };
@@ -50,6 +50,8 @@ static const struct opt options[] = {
 		"accept clients without encryption, too" },
 	{ "state-dir", 0, OPT_TEXT, AT(state_dir), "DIR", NULL, 0, 0, NULL, false,
 		"for its token and whose each port is; see FILES in the manual" },
+	{ "resume-hold", 0, OPT_DURATION, AT(resume_hold), "TIME", "60s", 0, 3600000, NULL, false,
+		"how long streams outlive a lost connection; 0: they do not" },
 	{ "max-conns", 0, OPT_UINT, AT(max_conns), "N", "0", 0, 1000000, NULL, false,
 		"public connections at once; 0: by the descriptor limit" },
 	{ "max-conns-per-address", 0, OPT_UINT, AT(max_conns_per_address), "N", "1000", 0, 1000000,
@@ -163,6 +165,7 @@ static int run(const struct options *o, const struct opt_sources *sources, struc
 		.max_conns_per_address = (unsigned)o->max_conns_per_address,
 		.max_unauthenticated = (unsigned)o->max_unauthenticated,
 		.drain_ms = o->drain,
+		.hold_ms = o->resume_hold,
 		.quiet = o->common.quiet,
 		.request_log = !o->no_request_log,
 		.program_version = GOTUNNEL_VERSION,

@@ -43,6 +43,25 @@ void opt_list_free(struct opt_list *list)
 	list->count = 0;
 }
 
+/* max 0: as long as a duration can be. */
+static int store_duration(const struct opt *o, const char *value, uint64_t *out, char *why, size_t cap)
+{
+	char most[32];
+	uint64_t ms;
+	int err = text_duration(value, &ms);
+
+	if (!err && o->max && ms > o->max)
+		err = -2;
+	if (err == -2)
+		snprintf(why, cap, "is too long, at most %s", o->max ?
+			text_period(o->max, most, sizeof most) : "365d");
+	else if (err)
+		snprintf(why, cap, "is not a duration with its unit, as 30s or 1m30s");
+	else
+		*out = ms;
+	return err;
+}
+
 static int store_period(const struct opt *o, const char *value, uint64_t *out)
 {
 	uint64_t ms;
@@ -57,7 +76,6 @@ static int store_period(const struct opt *o, const char *value, uint64_t *out)
 static int store(const struct opt *o, const char *value, void *out, char *why, size_t cap)
 {
 	char *at = (char *)out + o->offset, least[24], most[24];
-	int err;
 	switch (o->kind) {
 	case OPT_TEXT:
 		memcpy(at, &value, sizeof value);
@@ -70,10 +88,7 @@ static int store(const struct opt *o, const char *value, void *out, char *why, s
 		snprintf(why, cap, "is not true or false");
 		return text_bool(value, (bool *)at);
 	case OPT_DURATION:
-		err = text_duration(value, (uint64_t *)(void *)at);
-		snprintf(why, cap, err == -2 ? "is too long, at most 365d" :
-			"is not a duration with its unit, as 30s or 1m30s");
-		return err;
+		return store_duration(o, value, (uint64_t *)(void *)at, why, cap);
 	case OPT_PERIOD:
 		snprintf(why, cap, "is not a duration from %s to %s, with its unit",
 			text_elapsed(o->min, least, sizeof least),

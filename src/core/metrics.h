@@ -37,6 +37,14 @@
 		"Control connections turned away after failed logins of their source.")          \
 	X(sessions_lost, counter, "gotunnel_sessions_lost_total",                                \
 		"Sessions that ended without a goodbye.")                                        \
+	X(sessions_held, gauge, "gotunnel_sessions_held",                                        \
+		"Sessions that wait for their client to come back.")                             \
+	X(resumes, counter, "gotunnel_resumes_total",                                            \
+		"Times that a session went on over a new connection.")                           \
+	X(resumes_refused, counter, "gotunnel_resumes_refused_total",                            \
+		"Times that a session to be resumed was not there.")                             \
+	X(waits_in_vain, counter, "gotunnel_waits_in_vain_total",                                \
+		"Public connections reset because the client did not come back in time.")        \
 	X(reconnects, counter, "gotunnel_reconnects_total",                                      \
 		"Sessions of this client after its first one.")                                  \
 	X(ports_refused, counter, "gotunnel_ports_refused_total", "Tunnels that got no port.")   \

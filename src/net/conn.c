@@ -374,9 +374,36 @@ int conn_open(struct conn *c, struct worker *w, int fd, enum conn_mode mode,
 	return 0;
 }
 
+int conn_take_over(struct conn *c, struct conn *from, const struct conn_ops *ops)
+{
+	int fd, err;
+
+	if (from->is_closed)
+		return -ENOTCONN;
+	list_remove(&from->turn.node);
+	fd = poller_remove(&from->sock);
+	*c = *from;
+	c->ops = ops;
+	c->reading = true;
+	poller_turn_init(&c->turn, on_turn);
+	from->is_closed = true;
+	from->tls = NULL;
+	from->out = NULL;
+	from->blocked_us = 0;
+	err = poller_add(&c->worker->poller, &c->sock, fd, on_event);
+	if (!err) {
+		poller_defer(&c->worker->poller, &c->turn);
+		return 0;
+	}
+	close(fd);
+	c->sock.fd = -1;
+	conn_close(c);
+	return err;
+}
+
 static void say_goodbye(struct conn *c)
 {
-	if (!c->tls || !c->is_open || c->out || !begin_output(c))
+	if (!c->tls || !c->is_open || c->out || c->sock.fd < 0 || !begin_output(c))
 		return;
 	tls_shutdown(c->tls);
 	if (tls_output_len(c->tls))

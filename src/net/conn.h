@@ -67,6 +67,11 @@ int conn_open(struct conn *c, struct worker *w, int fd, enum conn_mode mode,
  * nothing else is waiting; what the kernel has still leaves. */
 void conn_close(struct conn *c);
 
+/* c, which is closed, takes the connection of `from`, with what it has not sent
+ * and not read; `from` is closed then. Not from inside a callback of `from`.
+ * 0 or -errno; on failure both are closed. */
+int conn_take_over(struct conn *c, struct conn *from, const struct conn_ops *ops);
+
 /* The other side has proved who it is: limits for strangers end. */
 void conn_trust(struct conn *c);
 

@@ -11,6 +11,7 @@
 #include "net/sys.h"
 #include "server/door.h"
 #include "server/expose.h"
+#include "server/rejoin.h"
 
 enum {
 	EXPOSES_MAX = 64,	/* tunnels of one session */
@@ -50,15 +51,18 @@ static size_t find_secret(struct link *l, const struct login_hello *hello, const
 	return strlen(token);
 }
 
+/* When it asks for its first tunnel: a login that is only there to resume a
+ * session is no news. */
 static void tell_login(struct agent *a, const struct session *s)
 {
-	char version[LOGIN_VERSION_MAX * 4 + 1], transport[64];
+	char version[LOGIN_VERSION_MAX * 4 + 1];
 
-	text_escape(s->peer_name, strlen(s->peer_name), a->name, sizeof a->name);
+	if (a->is_told)
+		return;
+	a->is_told = true;
 	text_escape(s->peer_version, strlen(s->peer_version), version, sizeof version);
 	if (!hub_may_log(a->hub, &a->hub->login_log))
 		return;
-	log_debug(a->who, "login over %s", conn_describe(&a->link.conn, transport, sizeof transport));
 	log_info(NULL, "%s logged in (%s, %s)", a->who, a->name, version);
 	if (a->is_dev)
 		log_warn(NULL, "%s used dev-token: any program on this machine can open tunnels, also "
@@ -68,14 +72,17 @@ static void tell_login(struct agent *a, const struct session *s)
 static void on_login(struct link *l)
 {
 	struct agent *a = agent_of(l);
+	const struct session *s = &l->session;
+	char transport[64];
 
-	a->is_known = true;
+	a->is_known = a->is_counted = true;
+	text_escape(s->peer_name, strlen(s->peer_name), a->name, sizeof a->name);
+	log_debug(a->who, "login over %s", conn_describe(&l->conn, transport, sizeof transport));
 	door_login(a);
 	shard_add(&a->hub->worker.metrics.logins, 1);
 	shard_add(&a->hub->worker.metrics.sessions_open, 1);
 	a->asks_left = ASKS_AT_ONCE;
 	a->asks_us = worker_now(l->worker);
-	tell_login(a, &l->session);
 	if (a->hub->is_stopping)
 		agent_shutdown(a, 0);
 }
@@ -158,6 +165,7 @@ static void on_bind(struct link *l, const struct bind_request *request)
 	struct expose *e;
 	char text[64];
 
+	tell_login(a, &l->session);
 	log_debug(a->who, "asks for port %u%s", request->port, request->port ? "" : " (any)");
 	if (find(a, request->id)) {
 		session_fail(&l->session, CODE_PROTOCOL, "BIND: this id is bound already");
@@ -247,10 +255,14 @@ static void log_end(struct agent *a, const struct session_end *end)
 	struct metrics *m = &a->hub->worker.metrics;
 	char text[sizeof end->text * 4];
 
-	shard_sub(&m->sessions_open, 1);
+	if (a->is_counted)
+		shard_sub(&m->sessions_open, 1);
+	a->is_counted = false;
+	if (a->is_away)
+		shard_sub(&m->sessions_held, 1);
 	if (end->kind == SESSION_GONE && end->code != CODE_SHUTTING_DOWN)
 		shard_add(&m->sessions_lost, 1);
-	if (!hub_may_log(a->hub, &a->hub->end_log))
+	if (!a->is_told || !hub_may_log(a->hub, &a->hub->end_log))
 		return;
 	text_escape(end->text, strlen(end->text), text, sizeof text);
 	switch (end->kind) {
@@ -282,6 +294,7 @@ static void on_end(struct link *l, const struct session_end *end)
 		(end->code == CODE_SHUTTING_DOWN || end->kind == SESSION_FINISHED);
 	struct list *n;
 
+	rejoin_forget(a);
 	log_debug(a->who, "session over; last round trip %" PRIu64 " us", l->session.rtt_us);
 	if (a->is_known)
 		log_end(a, end);
@@ -322,6 +335,8 @@ static void on_closed(struct link *l)
 	struct agent *a = agent_of(l);
 	struct hub *h = a->hub;
 
+	rejoin_forget(a);
+	list_remove(&a->rejoin.node);
 	door_leave(a);
 	list_remove(&a->node);
 	free(a);
@@ -338,6 +353,9 @@ static const struct link_ops ops = {
 	.on_shutdown = on_shutdown,
 	.on_drained = on_drained,
 	.on_stranger = on_stranger,
+	.on_detach = rejoin_lost,
+	.on_resumed = rejoin_done,
+	.on_resume = rejoin_asked,
 	.on_end = on_end,
 	.on_closed = on_closed,
 };
@@ -347,6 +365,8 @@ void agent_accept(struct hub *h, int fd, const struct sockaddr_storage *peer)
 	struct link_config config = {
 		.session = {
 			.role = SESSION_SERVER,
+			.capabilities = h->config->hold_ms ? LOGIN_CAN_RESUME : 0,
+			.hold_ms = (uint32_t)h->config->hold_ms,
 			.max_frame = FRAME_DATA_DEFAULT,
 			.stream_credit = SESSION_STREAM_CREDIT,
 			.login_us = LOGIN_US,
@@ -369,6 +389,7 @@ void agent_accept(struct hub *h, int fd, const struct sockaddr_storage *peer)
 	a->peer = *peer;
 	list_init(&a->exposes);
 	list_init(&a->node);
+	list_init(&a->rejoin.node);
 	addr_format((const struct sockaddr *)peer, a->who, sizeof a->who);
 	if (!door_admit(a)) {
 		sys_linger_reset(fd, true); /* Nothing of it stays, in the kernel neither. */
@@ -389,7 +410,7 @@ void agent_shutdown(struct agent *a, uint32_t drain_ms)
 {
 	for (struct list *n = a->exposes.next; n != &a->exposes; n = n->next)
 		expose_stop(list_entry(n, struct expose, of_agent));
-	if (!a->is_known) {
+	if (!a->is_known || a->is_away) {
 		link_abort(&a->link, "the server is shutting down");
 		return;
 	}

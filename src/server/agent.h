@@ -19,6 +19,16 @@ struct agent {
 	struct sources_caller caller;	/* what its source answers for */
 	bool is_stranger;		/* one of hub->strangers */
 	bool is_known;			/* logged in */
+	bool is_counted;		/* in the sessions that are open */
+	bool is_told;			/* the log has its login */
+	bool is_away;			/* its connection is lost, its session is held */
+	bool has_told_away;		/* and the log has it */
+	bool is_replaced;		/* a newer session of its owner took a tunnel over, */
+	uint32_t bind_id;		/* this one */
+	struct agent *rejoins;		/* whose session is to get this connection, */
+	uint32_t rejoin_epoch;		/* with that epoch, */
+	struct turn rejoin;		/* in this turn; */
+	struct agent *heir;		/* the other end of `rejoins` */
 	bool is_dev;			/* with dev-token */
 	struct list exposes;
 	unsigned asks_left;		/* BINDs that are looked at now, */

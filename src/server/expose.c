@@ -10,7 +10,9 @@
 
 #include "core/text.h"
 #include "mux/binding.h"
+#include "mux/resume.h"
 #include "server/agent.h"
+#include "server/rejoin.h"
 
 static void on_accept(struct listener *l, int fd, const struct sockaddr_storage *peer);
 
@@ -68,57 +70,82 @@ static bool may_visit(struct expose *e, const struct sockaddr *peer, struct sour
 	return false;
 }
 
-/* No room for this visitor. */
-static void turn_away(struct expose *e, int fd, struct source *source, struct pipe *p)
+void expose_turn_away(struct expose *e, const struct visitor *v)
 {
-	close(fd); /* SO_LINGER{1,0}: the visitor sees RST. */
+	close(v->fd); /* SO_LINGER{1,0}: the visitor sees RST. */
 	shard_add(&e->hub->worker.metrics.visitors_refused, 1);
-	sources_part(e->hub->sources, source, worker_now(&e->hub->worker));
-	if (p)
-		pipe_reset(p, CODE_OVERLOADED);
+	sources_part(e->hub->sources, v->source, worker_now(&e->hub->worker));
+	hub_conn_closed(e->hub);
 }
 
-static void on_accept(struct listener *l, int fd, const struct sockaddr_storage *peer)
+/* Makes a stream of the visitor. */
+static void serve(struct expose *e, const struct visitor *v)
 {
-	struct expose *e = l->data;
 	struct link *link = &e->agent->link;
-	struct flow_open open = { .bind_id = e->bind_id, .peer = flow_addr_of(peer) };
+	struct flow_open open = { .bind_id = e->bind_id, .peer = flow_addr_of(&v->peer) };
 	struct sockaddr_storage local = { 0 };
 	socklen_t len = sizeof local;
-	struct source *source;
 	char from[ADDR_TEXT_MAX];
 	struct stream *st;
 	struct pipe *p;
 
-	if (!may_visit(e, (const struct sockaddr *)peer, &source)) {
-		close(fd); /* SO_LINGER{1,0}: the visitor sees RST. */
-		return;
-	}
-	if (getsockname(fd, (struct sockaddr *)&local, &len) == 0)
+	if (getsockname(v->fd, (struct sockaddr *)&local, &len) == 0)
 		open.local = flow_addr_of(&local);
 	else
 		open.local.family = 4;
 	p = pipe_new(link);
 	st = p ? stream_open(&link->session, &open, p) : NULL;
 	if (!st) {
-		turn_away(e, fd, source, p);
+		expose_turn_away(e, v);
+		if (p)
+			pipe_reset(p, CODE_OVERLOADED);
 		return;
 	}
 	log_debug(e->agent->who, "stream %u opened for %s on :%u", st->id,
-		addr_format((const struct sockaddr *)peer, from, sizeof from), e->port);
-	p->user = source;
+		addr_format((const struct sockaddr *)&v->peer, from, sizeof from), e->port);
+	p->user = v->source;
 	p->on_done = on_pipe_done;
 	pipe_join(p, st);
 	meter_open(&p->meter, &e->hub->trace, e->traffic, &open.peer);
-	hub_conn_opened(e->hub);
 	e->unanswered++;
-	pipe_attach(p, fd);
+	pipe_attach(p, v->fd);
+}
+
+static bool is_away(const struct expose *e)
+{
+	return resume_is_held(&e->agent->link.session);
+}
+
+static void on_accept(struct listener *l, int fd, const struct sockaddr_storage *peer)
+{
+	struct expose *e = l->data;
+	struct visitor v = { .fd = fd, .peer = *peer };
+
+	if (!may_visit(e, (const struct sockaddr *)peer, &v.source)) {
+		close(fd); /* SO_LINGER{1,0}: the visitor sees RST. */
+		return;
+	}
+	hub_conn_opened(e->hub);
+	if (!is_away(e))
+		serve(e, &v);
+	else if (lobby_seat(&e->lobby, &v) < 0)
+		expose_turn_away(e, &v);
 	expose_update(e);
 }
 
 void expose_update(struct expose *e)
 {
-	listener_pause(&e->listener, e->hub->is_full || e->unanswered >= SESSION_UNANSWERED_MAX);
+	listener_pause(&e->listener, e->hub->is_full || lobby_is_full(&e->lobby) ||
+		e->unanswered >= SESSION_UNANSWERED_MAX);
+}
+
+void expose_go_on(struct expose *e)
+{
+	struct visitor v;
+
+	while (lobby_call(&e->lobby, &v))
+		serve(e, &v);
+	expose_update(e);
 }
 
 void expose_answered(struct expose *e)
@@ -148,6 +175,7 @@ static int listen_on(struct expose *e, uint16_t port)
 static void replace(struct agent *a, const struct portpool_identity *who, uint16_t port)
 {
 	struct hub *h = a->hub;
+	struct agent *agent;
 
 	for (struct list *n = h->exposes.next; n != &h->exposes; n = n->next) {
 		struct expose *old = list_entry(n, struct expose, node);
@@ -162,7 +190,9 @@ static void replace(struct agent *a, const struct portpool_identity *who, uint16
 				old->agent->name);
 		binding_refuse(&old->agent->link.session, &err);
 		/* Leased: the newcomer finds the port first among its own. */
+		agent = old->agent;
 		expose_close(old, true);
+		rejoin_replaced(agent, err.id);
 		return;
 	}
 }
@@ -259,6 +289,7 @@ struct expose *expose_open(struct agent *a, const struct bind_request *request,
 	e->scope = scope_of(a->hub);
 	list_init(&e->node);
 	list_init(&e->of_agent);
+	lobby_init(&e->lobby, e);
 	portpool_identify(&e->identity, s->peer_key_id, s->peer_name, s->peer_instance);
 	replace(a, &e->identity, request->port);
 	code = request->port ? open_wanted(e, request->port, &err->retry_ms) : open_any(e);
@@ -297,6 +328,7 @@ void expose_close(struct expose *e, bool lease)
 	uint64_t now = worker_now(&e->hub->worker);
 
 	expose_stop(e);
+	lobby_close(&e->lobby);
 	portpool_release(&e->hub->ports, e->port, lease ? now + HUB_LEASE_US : 0);
 	leases_touch(&e->hub->leases);
 	list_remove(&e->node);

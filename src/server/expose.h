@@ -3,6 +3,7 @@
 
 #include "net/listener.h"
 #include "server/hub.h"
+#include "server/lobby.h"
 #include "tunnel/link.h"
 
 /* A tunnel on the server's side: one public listener whose connections become
@@ -18,6 +19,7 @@ struct expose {
 	uint8_t scope;
 	struct listener listener;
 	unsigned unanswered;	/* OPENs the client has not reacted to */
+	struct lobby lobby;	/* visitors who came while it is away */
 	struct traffic *traffic;
 	struct portpool_identity identity;
 	struct list node;	/* on hub->exposes */
@@ -32,6 +34,12 @@ struct expose *expose_open(struct agent *a, const struct bind_request *request,
 /* Closes the listener, resets its streams, frees. lease: the client vanished
  * and may come back. */
 void expose_close(struct expose *e, bool lease);
+
+/* The client is back: visitors who waited are served. */
+void expose_go_on(struct expose *e);
+
+/* No room or no time for this visitor: RST. */
+void expose_turn_away(struct expose *e, const struct visitor *v);
 
 /* Stops accepting, for good. */
 void expose_stop(struct expose *e);

@@ -50,7 +50,7 @@ struct hub {
 	int exit;
 	/* Kinds of lines that peers can cause. */
 	struct log_limit refused_log, stranger_log, full_log, login_log, tunnel_log, end_log,
-		starved_log, early_log, source_log, penalty_log, address_log;
+		starved_log, early_log, source_log, penalty_log, address_log, away_log;
 };
 
 /* Counts public connections; listeners pause at the most and go on below. */

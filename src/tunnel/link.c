@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "net/sys.h"
+#include "tunnel/prove.h"
 
 enum {
 	COMPOSES_A_TURN = 4,
@@ -22,71 +23,11 @@ static struct pipe *pipe_of(struct stream *st)
 	return st->user;
 }
 
-static enum code make_proof(struct link *l, enum proof_role role, const uint8_t *secret, size_t len,
-	uint8_t out[LOGIN_SPAKE])
-{
-	proof_free(l->proof);
-	l->proof = proof_new(role, secret, len, out);
-	return l->proof ? CODE_OK : CODE_INTERNAL;
-}
-
 static enum code on_admit(void *owner, uint32_t *retry_ms)
 {
 	struct link *l = owner;
 
 	return l->ops->admit ? l->ops->admit(l, retry_ms) : CODE_OK;
-}
-
-static enum code on_message(void *owner, const struct login_hello *hello, uint8_t out[LOGIN_SPAKE])
-{
-	struct link *l = owner;
-	const uint8_t *secret = l->config.secret;
-	size_t len = l->config.secret_len;
-	uint8_t nobody[32];
-	enum code code;
-
-	if (!hello)
-		return make_proof(l, PROOF_CLIENT, secret, len, out);
-	len = l->ops->secret(l, hello, &secret);
-	if (!len) {
-		/* The same work and the same answer as for a wrong secret. */
-		proof_random(nobody, sizeof nobody);
-		secret = nobody;
-		len = sizeof nobody;
-	}
-	code = make_proof(l, PROOF_SERVER, secret, len, out);
-	proof_wipe(nobody, sizeof nobody);
-	return code;
-}
-
-static enum code on_prove(void *owner, const uint8_t peer[LOGIN_SPAKE], struct span hello,
-	struct span ack, struct session_proofs *out)
-{
-	struct link *l = owner;
-	uint8_t exporter[PROOF_EXPORTER];
-	struct proof_transcript t = {
-		.hello = hello.at,
-		.hello_len = hello.len,
-		.ack = ack.at,
-		.ack_len = ack.len,
-		.transport = l->conn.tls ? PROOF_TLS : PROOF_PLAIN,
-		.exporter = l->conn.tls ? exporter : NULL,
-	};
-	struct proof_keys keys;
-	int err = l->conn.tls ? tls_exporter(l->conn.tls, exporter) : 0;
-
-	if (err || proof_finish(l->proof, peer, &t, &keys) < 0) {
-		/* What is no message cannot be answered with a good proof. */
-		proof_random(&keys, sizeof keys);
-	}
-	proof_free(l->proof);
-	l->proof = NULL;
-	memcpy(out->client, keys.client, sizeof out->client);
-	memcpy(out->server, keys.server, sizeof out->server);
-	memcpy(out->resume, keys.resume, sizeof out->resume);
-	proof_wipe(&keys, sizeof keys);
-	proof_wipe(exporter, sizeof exporter);
-	return CODE_OK;
 }
 
 static void on_random(void *owner, void *out, size_t n)
@@ -197,6 +138,40 @@ static void on_end(void *owner, const struct session_end *end)
 	link_wake(l); /* The flush sends the last words and closes. */
 }
 
+/* The connection is of no use any more. What the kernel has of it is of no use
+ * to anybody either: it is all kept here. */
+static void on_detach(void *owner, const char *text)
+{
+	struct link *l = owner;
+
+	if (!l->conn.is_closed && l->conn.sock.fd >= 0)
+		sys_linger_reset(l->conn.sock.fd, true);
+	conn_close(&l->conn);
+	arm(l, l->session.lost_us + l->session.hold_us);
+	l->ops->on_detach(l, text);
+}
+
+static void on_resumed(void *owner)
+{
+	struct link *l = owner;
+
+	l->ops->on_resumed(l);
+}
+
+static enum code on_resume(void *owner, const struct state_resume *resume)
+{
+	struct link *l = owner;
+
+	return l->ops->on_resume ? l->ops->on_resume(l, resume) : CODE_RESUME_UNKNOWN;
+}
+
+static void on_resume_refused(void *owner, enum code code)
+{
+	struct link *l = owner;
+
+	l->ops->on_resume_refused(l, code);
+}
+
 static void on_over(void *owner)
 {
 	link_wake(owner);
@@ -204,12 +179,16 @@ static void on_over(void *owner)
 
 static const struct session_ops session_ops = {
 	.admit = on_admit,
-	.message = on_message,
-	.prove = on_prove,
+	.message = prove_message,
+	.prove = prove_login,
 	.random = on_random,
 	.equal = proof_equal,
 	.on_login = on_login,
 	.on_end = on_end,
+	.on_detach = on_detach,
+	.on_resumed = on_resumed,
+	.on_resume = on_resume,
+	.on_resume_refused = on_resume_refused,
 	.on_shutdown = on_shutdown,
 	.on_output = on_output,
 	.on_bind = on_bind,
@@ -269,7 +248,8 @@ static void flush(struct turn *turn)
 		return;
 	if (is_drained(l))
 		l->ops->on_drained(l);
-	if (l->is_finishing && (!l->conn.is_open || (!l->conn.out && !session_has_output(&l->session))))
+	if (l->is_finishing && (!l->conn.is_open || l->conn.is_closed ||
+		(!l->conn.out && !session_has_output(&l->session))))
 		close_now(l);
 	else if (!l->is_finishing)
 		conn_read(&l->conn, session_may_feed(&l->session));
@@ -337,7 +317,12 @@ static void on_stranger(struct conn *c, const uint8_t *data, size_t len)
 
 static void on_lost(struct conn *c, const char *why)
 {
-	link_abort(link_of(c), why);
+	struct link *l = link_of(c);
+
+	if (l->has_begun)
+		session_lost(&l->session, why);
+	if (!l->has_begun || l->session.state == SESSION_DEAD)
+		link_abort(l, why);
 }
 
 static const struct conn_ops conn_ops = {
@@ -353,7 +338,7 @@ void link_abort(struct link *l, const char *why)
 	if (l->is_closed)
 		return;
 	if (l->has_begun) {
-		session_lost(&l->session, why);
+		session_abandon(&l->session, why);
 	} else {
 		struct session_end end = { SESSION_GONE, CODE_OK, 0, "" };
 
@@ -367,6 +352,71 @@ void link_abort(struct link *l, const char *why)
 bool link_explain(const struct link *l, char *what, size_t what_cap, char *hint, size_t hint_cap)
 {
 	return l->conn.tls && tls_explain(l->conn.tls, what, what_cap, hint, hint_cap);
+}
+
+/* --- moving to another connection ------------------------------------------------- */
+
+int link_take_over(struct link *l, struct link *fresh)
+{
+	int err;
+
+	if (l->is_closed || fresh->is_closed || fresh->conn.is_closed)
+		return -ENOTCONN;
+	if (!l->conn.is_closed && l->conn.sock.fd >= 0)
+		sys_linger_reset(l->conn.sock.fd, true);
+	conn_close(&l->conn);
+	err = conn_take_over(&l->conn, &fresh->conn, &conn_ops);
+	timer_stop(fresh->timer);
+	if (err)
+		session_lost(&l->session, strerror(-err));
+	return err;
+}
+
+/* The session has its transport; when is it out of patience with it? */
+static void resume(struct link *l, struct link *fresh)
+{
+	session_inherit(&l->session, &fresh->session);
+	arm(l, session_tick(&l->session, 0, worker_now(l->worker)));
+	link_wake(l);
+}
+
+int link_ask(struct link *l, struct link *fresh)
+{
+	struct state_resume r = { .epoch = l->session.epoch + 1 };
+	int err = prove_resume(l, fresh, r.epoch, r.proof);
+
+	if (!err)
+		err = link_take_over(l, fresh);
+	if (err)
+		return err;
+	memcpy(r.session_id, l->session.id, sizeof r.session_id);
+	session_ask(&l->session, &r, worker_now(l->worker));
+	resume(l, fresh);
+	return 0;
+}
+
+int link_adopt(struct link *l, struct link *fresh, uint32_t epoch)
+{
+	int err = link_take_over(l, fresh);
+
+	if (err)
+		return err;
+	session_adopt(&l->session, epoch, worker_now(l->worker));
+	resume(l, fresh);
+	return 0;
+}
+
+void link_go_on(struct link *fresh)
+{
+	fresh->timer_due_us = UINT64_MAX;
+	arm(fresh, session_tick(&fresh->session, 0, worker_now(fresh->worker)));
+	link_wake(fresh);
+}
+
+void link_retire(struct link *l)
+{
+	l->is_finishing = true;
+	close_now(l);
 }
 
 /* --- life --------------------------------------------------------------------------- */

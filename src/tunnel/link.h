@@ -38,6 +38,15 @@ struct link_ops {
 	void (*on_drained)(struct link *l);
 	/* A connection that is not of a gotunnel client; it closes after. */
 	void (*on_stranger)(struct link *l, const uint8_t *data, size_t len);
+	/* The connection is lost, the session waits for another one: `why` as in
+	 * the end's text. Then it goes on over a new one, or ends. */
+	void (*on_detach)(struct link *l, const char *why);
+	void (*on_resumed)(struct link *l);
+	/* Server: RESUME came; see session_ops.on_resume. The owner calls
+	 * link_adopt() in another turn. */
+	enum code (*on_resume)(struct link *l, const struct state_resume *resume);
+	/* Client: the answer to link_ask() was no. */
+	void (*on_resume_refused)(struct link *l, enum code code);
 	/* The session ended; comes once. Streams were reset before. What is
 	 * left to say is sent, then on_closed follows. */
 	void (*on_end)(struct link *l, const struct session_end *end);
@@ -82,6 +91,29 @@ int link_open(struct link *l, struct worker *w, int fd, const struct link_config
 
 /* Ends it at once without an ERROR; on_end and on_closed follow. */
 void link_abort(struct link *l, const char *why);
+
+/*
+ * A session that lost its connection goes on over the one of `fresh`, a link on
+ * which a login was made for that. None of these may be called from inside a
+ * callback of `fresh`. 0 or negative: -ENOTCONN if fresh has no connection any
+ * more; else both have none.
+ */
+
+/* Client: asks the server. on_resumed or on_resume_refused follows. */
+int link_ask(struct link *l, struct link *fresh);
+
+/* Server: what RESUME asked for, which was checked. An old connection that l still has
+ * is cut off first. */
+int link_adopt(struct link *l, struct link *fresh, uint32_t epoch);
+
+/* The connection alone changes hands: l's own is closed. After a refusal the
+ * client gives it back by this and lets the session made for the login go on. */
+int link_take_over(struct link *l, struct link *fresh);
+void link_go_on(struct link *fresh);
+
+/* Ends a link whose connection was taken over: on_closed follows, on_end does
+ * not. */
+void link_retire(struct link *l);
 
 /* Something may have changed what can be composed. */
 void link_wake(struct link *l);

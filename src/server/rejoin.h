@@ -1,0 +1,27 @@
+#ifndef SERVER_REJOIN_H
+#define SERVER_REJOIN_H
+
+#include "server/agent.h"
+
+/*
+ * A client whose connection was lost, and who comes back on another one: its
+ * agent stays with ports and streams, and takes the connection of the agent
+ * that was made for the login. Internal to server/; the first four are
+ * link_ops.
+ *
+ *	agent (session, ports, streams)		heir (a login, RESUME)
+ *	      <----------------- connection, address ------
+ */
+void rejoin_lost(struct link *l, const char *why);
+void rejoin_done(struct link *l);
+enum code rejoin_asked(struct link *l, const struct state_resume *resume);
+
+/* A tunnel of a was taken over by a newer session of its owner. Ends a if that was
+ * its last and it is away; a that is there was told, and is told again. */
+void rejoin_replaced(struct agent *a, uint32_t bind_id);
+
+/* a is going: whoever wants to hand it a connection, or whom it wanted to hand
+ * its own, does not find it. */
+void rejoin_forget(struct agent *a);
+
+#endif
