@@ -225,7 +225,7 @@ static void on_timer(struct timer *t)
 	if (c->state == CLIENT_WAITING)
 		attempt(c);
 	else if (c->state == CLIENT_STOPPING && c->link)
-		link_abort(c->link, "the time to drain is over");
+		link_finish(c->link, "the time to drain is over");
 	else if (c->state == CLIENT_JOINING && c->link)
 		link_abort(c->link, "no answer to the request for a port in 10s");
 }

@@ -131,6 +131,7 @@ void session_end_by_peer(struct session *s, enum code code, uint32_t retry_ms, s
 
 void session_finish(struct session *s)
 {
+	session_shutdown(s, 0); /* Else the peer would wait for us to come back. */
 	end(s, SESSION_FINISHED, CODE_OK, 0, span_of(""));
 }
 

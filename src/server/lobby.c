@@ -75,6 +75,7 @@ int lobby_seat(struct lobby *l, const struct visitor *v)
 		}
 		timer_start(l->timer, LOBBY_WAIT_MS);
 	}
+	list_init(&seat->node);
 	seat->visitor = *v;
 	seat->until_us = now(l) + LOBBY_WAIT_MS * 1000;
 	list_append(&l->seats, &seat->node);

@@ -349,6 +349,14 @@ void link_abort(struct link *l, const char *why)
 	close_now(l);
 }
 
+void link_finish(struct link *l, const char *why)
+{
+	if (!l->is_known || l->conn.is_closed)
+		link_abort(l, why);
+	else if (!l->is_finishing)
+		session_finish(&l->session);
+}
+
 bool link_explain(const struct link *l, char *what, size_t what_cap, char *hint, size_t hint_cap)
 {
 	return l->conn.tls && tls_explain(l->conn.tls, what, what_cap, hint, hint_cap);

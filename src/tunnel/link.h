@@ -89,7 +89,11 @@ struct link {
 int link_open(struct link *l, struct worker *w, int fd, const struct link_config *config,
 	const struct link_ops *ops, void *owner);
 
-/* Ends it at once without an ERROR; on_end and on_closed follow. */
+/* Ends it: streams are reset, and the peer is told goodbye if that can be sent.
+ * A link that is not logged in is aborted, for the reason `why`. */
+void link_finish(struct link *l, const char *why);
+
+/* Ends it at once without a word; on_end and on_closed follow. */
 void link_abort(struct link *l, const char *why);
 
 /*

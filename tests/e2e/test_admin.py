@@ -78,7 +78,7 @@ def test_readiness_follows_the_session(both):
     both.server.signal(signal.SIGCONT)
     both.server.kill()
     until(lambda: get(both.admin, "/readyz")[0] == 503, 10, "not ready")
-    assert get(both.admin, "/readyz")[1] == "reconnecting\n"
+    assert get(both.admin, "/readyz")[1] == "resuming\n"
     assert get(both.admin, "/healthz")[0] == 200
     assert json.loads(get(both.admin, "/api/tunnels")[1])["tunnels"] == []
 

@@ -187,7 +187,7 @@ def test_no_network_of_our_own_is_waited_for(rig):
     old = server()
     client = start(Client, "client", "--server", f"{island.HOST}:{control}", "--local", "1",
                    "--token-file", rig.token_file, "--state-dir", rig.folder / "c",
-                   "--retries", "2")
+                   "--retries", "2", "--resume-hold", "0")
     client.forwarding()
     island.down()
     old.kill()

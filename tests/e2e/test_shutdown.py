@@ -32,7 +32,7 @@ def download(rig, serve):
             pass                # the test ends some of them by force
 
     service = serve(upload)
-    client = rig.tunnel(service)
+    client = rig.tunnel(service, server={"resume_hold": "2s"})
     s = connect("127.0.0.1", client.port, receive_buffer=8192)
     checker = Checker(SEED)
     receive(s, checker, most=65536)
@@ -139,13 +139,13 @@ def test_client_that_ends_frees_its_port_and_its_visitors(rig, serve):
 def test_killed_process_resets_its_streams(rig, download, which):
     """kill -9 in mid-download: a prefix and RST, never a clean end."""
     client, finish = download
-    ends(rig, which).kill()
+    ends(rig, which).kill()     # the server's hold is 2 s here
     how, fault, whole = finish()
     assert (how, fault, whole) == (RST, None, False)
 
 
 def test_client_waiting_to_reconnect_ends_at_once(rig, serve):
-    client = rig.tunnel(serve(echo))
+    client = rig.tunnel(serve(echo), resume_hold="0")
     client.server.kill()
     client.wait_err(r"Connection attempt 2/10 failed", 20)
     started = time.monotonic()

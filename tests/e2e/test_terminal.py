@@ -78,7 +78,7 @@ def test_address_stands_alone_so_that_it_can_be_copied(rig, target):
 
 def test_lines_on_a_terminal_have_a_bar_and_no_time(rig, target):
     server = rig.server()
-    client = banner(rig, server, target)
+    client = banner(rig, server, target, resume_hold="0")
     server.kill()
     client.wait_out(r"^│ WARN  │ Session lost: ")
     client.wait_out(r"^│ WARN  │ Connection lost, attempting to reconnect\.\.\.$")

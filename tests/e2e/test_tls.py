@@ -210,7 +210,7 @@ def test_tls_and_plaintext_together_are_refused(rig, target):
 def test_certificate_checked_again_after_a_reconnect(rig, target, authority):
     """A captive portal in between is not final once it worked: retried, not accepted."""
     server = start(rig, authority)
-    client = rig.client(server, target, tls=True, tls_ca=authority.cert)
+    client = rig.client(server, target, tls=True, tls_ca=authority.cert, resume_hold="0")
     other = Authority(rig.folder, "other")
     cert, key = other.issue()
     server.kill()
