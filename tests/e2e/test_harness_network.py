@@ -1,5 +1,6 @@
 """The network that tests break on purpose: it is a plain path until told, then does as told."""
 import os
+import re
 import socket
 import struct
 import threading
@@ -8,8 +9,10 @@ import time
 import pytest
 
 from kit import limit, until
+from kit.flood import Flood
 from kit.network import BOTH, DOWN, FIN, KINDS, LOSS, RST, SILENCE, UP, Network
 from kit.origin import Origin, echo, sink, source
+from kit.relay import Relay
 from kit.stream import (MIB, Checker, connect, counters, ending, flushed, read_exactly, receive,
                         reset, send_counters)
 from kit.stream import FIN as SAW_FIN
@@ -536,3 +539,59 @@ def test_nonsense_is_refused(network_to):
     with call(network) as s:
         s.sendall(b"x")
         assert read_exactly(s, 1) == b"x"
+
+
+@pytest.fixture
+def flood_over():
+    """flood_over(way): what a flood finds on a way that `way` makes to its service."""
+    started = []
+
+    def start(make, size=MIB, streams=16):
+        started.append(Flood(streams, size))
+        started.append(make((started[0].host, started[0].port)))
+        return started
+
+    yield start
+    for thing in reversed(started):
+        thing.close()
+
+
+def test_a_flood_over_a_sound_path(flood_over):
+    flood, network = flood_over(Network)
+    with connect(flood.host, flood.port) as probe:
+        probe.shutdown(socket.SHUT_WR)
+        flood.go(network.host, network.port)
+        assert flood.faults() == []
+        assert flood.wait_exit() == 0
+    said = network.count()
+    assert (said.accepted, said.up, said.down) == (16, 16 * MIB, 16 * MIB)
+
+
+@pytest.mark.parametrize("kind", [RST, FIN])
+def test_a_flood_sees_a_stream_that_ends(flood_over, kind):
+    flood, network = flood_over(Network)
+    network.cut_at(kind, 100000, conn=5, counted=UP)
+    flood.go(network.host, network.port)
+    faults = flood.faults()
+    assert len(faults) == 2 and all("stream=5 " in f for f in faults)
+    assert flood.wait_exit() == 1
+
+
+@pytest.mark.parametrize("spoilt", ["drop", "repeat"])
+def test_a_flood_sees_bytes_that_are_missing_or_come_twice(flood_over, spoilt):
+    flood, relay = flood_over(lambda target: Relay(target, [spoilt]), streams=1)
+    flood.go(relay.host, relay.port)
+    assert any(re.search(r"byte \d+ of stream 0x(10000)?1 instead", f)
+               for f in until(lambda: re.findall("^fault .*\n", flood.out.text, re.M)))
+
+
+def test_a_flood_sees_a_stream_that_was_dialled_twice(flood_over):
+    flood, network = flood_over(Network)
+    network.pause()
+    flood.go(network.host, network.port)
+    with connect(flood.host, flood.port) as again:
+        again.sendall(counters(3, 0, 64))
+        again.settimeout(limit(10))
+        assert again.recv(10)
+        network.go()
+        flood.wait_out(r"^fault stream=3 side=service .* was dialled before$")
