@@ -29,9 +29,11 @@
  *	storm KINDS LEAST MOST COUNT SEED [PERCENT EARLY [MS MODE]]
  *					COUNT cuts of all, each LEAST to MOST bytes of
  *					both directions after the one before, KINDS
- *					separated by commas; PERCENT of them instead
- *					within the first EARLY bytes of a later
- *					connection; after each, MODE holds for MS
+ *					separated by commas; PERCENT of those after the
+ *					first instead within the first EARLY bytes of a
+ *					later connection; after each, MODE holds for MS
+ *	record PREFIX			what later connections pass on, in PREFIX.N.up and
+ *					PREFIX.N.down
  *	clear				cuts that are still to come do not
  *	heal				forward; what was silent goes on
  *	restore				forward; what was silent stays so for ever
@@ -117,6 +119,7 @@ struct way {
 	bool silent;
 	bool full;			/* reading stopped for lack of room in the ring */
 	uint64_t passed;
+	FILE *record;
 };
 
 struct conn {
@@ -125,7 +128,6 @@ struct conn {
 	enum { CONNECTING, JOINED, CUT_RST, CUT_FIN, DONE } state;
 	bool dead;			/* silent for ever */
 	int64_t born, patience;
-	const char *how;
 	struct side side[2];		/* 0 the client's, 1 the server's */
 	struct way way[2];
 };
@@ -148,6 +150,7 @@ static struct {
 	uint64_t least, most, early, seed;
 	int64_t outage;
 	enum mode mode;
+	bool begun;
 } storm;
 static struct {
 	int64_t at;
@@ -158,6 +161,7 @@ static int64_t outage_end = NEVER, started, armed = NEVER;
 static enum mode mode;
 static int epfd, timer, listener = -1, buffer;
 static struct sockaddr_in own, target, source;
+static char record[512];	/* a prefix, or empty */
 
 static int64_t clock_ns(void)
 {
@@ -283,6 +287,9 @@ static void finish(struct conn *c, const char *how, bool with_rst)
 		return;
 	close_side(&c->side[0], with_rst);
 	close_side(&c->side[1], with_rst);
+	for (int d = UP; d <= DOWN; d++)
+		if (c->way[d].record)
+			fclose(c->way[d].record);
 	c->state = DONE;
 	say("ended conn=%u how=%s up=%" PRIu64 " down=%" PRIu64 " time=%" PRId64, c->number, how,
 		c->way[UP].passed, c->way[DOWN].passed, stamp());
@@ -348,11 +355,12 @@ static void next_of_storm(void)
 		kind++;
 	t->kind = (enum kind)kind;
 	t->dir = t->counted = BOTH;
-	if (draw(&storm.seed) % 100 < storm.percent) {
+	if (draw(&storm.seed) % 100 < storm.percent && storm.begun) {
 		t->scope = LATER;
 		t->conn = accepted;
 		t->at = between(&storm.seed, 1, storm.early);
 	} else {
+		storm.begun = true;
 		t->scope = SUM;
 		t->at = links[UP].passed + links[DOWN].passed +
 			between(&storm.seed, storm.least, storm.most);
@@ -670,6 +678,8 @@ static bool drain(struct conn *c, int dir, int64_t now, int64_t *wake)
 			took(w, w->tail - w->head);
 			break;
 		}
+		if (w->record)
+			fwrite(w->ring + w->head % RING, 1, (size_t)sent, w->record);
 		w->passed += (uint64_t)sent;
 		links[dir].passed += (uint64_t)sent;
 		took(w, (uint64_t)sent);
@@ -823,6 +833,14 @@ static void take(int fd, const struct sockaddr_in *peer)
 	}
 	if (mode == SILENT)
 		c->way[UP].silent = c->way[DOWN].silent = true;
+	for (int d = UP; d <= DOWN && *record; d++) {
+		char name[600];
+
+		snprintf(name, sizeof name, "%s.%u.%s", record, c->number, dir_names[d]);
+		c->way[d].record = fopen(name, "wb");
+		if (!c->way[d].record)
+			die(name);
+	}
 	for (int i = 0; i < 2; i++)
 		watch(c->side[i].fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, &c->side[i]);
 }
@@ -1073,6 +1091,8 @@ static bool obey(char **arg)
 		return arg[1] && on_cut(arg + 1);
 	if (!strcmp(arg[0], "storm"))
 		return arg[1] && on_storm(arg + 1);
+	if (!strcmp(arg[0], "record"))
+		return arg[1] && strlen(arg[1]) < sizeof record && strcpy(record, arg[1]);
 	if (!strcmp(arg[0], "clear")) {
 		memset(triggers, 0, sizeof triggers);
 		storm.left = 0;
@@ -1228,7 +1248,7 @@ int main(int argc, char **argv)
 		bool again = turns(&wake);
 		int n;
 
-		if (fflush(stdout) == EOF)
+		if (fflush(*record ? NULL : stdout) == EOF)
 			exit(1);
 		if (!again)
 			arm(wake);

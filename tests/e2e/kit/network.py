@@ -127,6 +127,15 @@ class Network:
             with self.proc.out.changed:
                 self.proc.out.changed.wait(min(left, 0.05))
 
+    def dump(self):
+        return self.proc.dump()
+
+    def complaints(self):
+        """Ends it: what was wrong with it, each a line."""
+        if not self.proc.popen.stdin.closed:
+            self.proc.popen.stdin.close()
+        code = self.proc.wait_exit()
+        return [] if code == 0 else [f"network: exit {code}"]
+
     def close(self):
-        self.proc.popen.stdin.close()
-        self.proc.kill()
+        assert not self.complaints()

@@ -112,12 +112,38 @@ class Spake:
         self.library.SPAKE2_CTX_free(self.context)
 
 
-def confirmations(shared, transcript):
-    """(client's, server's): HKDF-SHA-256 of the shared key, HMAC of the transcript."""
+def derived(shared, transcript, label):
+    """A key of the login: HKDF-SHA-256 of the shared key."""
     salt = hashlib.sha256(transcript).digest()
     extracted = hmac.digest(salt, shared, "sha256")
-    return [hmac.digest(hmac.digest(extracted, label + b"\1", "sha256"), transcript, "sha256")
+    return hmac.digest(extracted, label + b"\1", "sha256")
+
+
+def confirmations(shared, transcript):
+    """(client's, server's): HMAC of the transcript."""
+    return [hmac.digest(derived(shared, transcript, label), transcript, "sha256")
             for label in Spake.NAMES]
+
+
+def resume_proof(key, session_id, epoch, lane, transcript):
+    return hmac.digest(key, b"resume" + session_id + struct.pack(">IB", epoch, lane) + transcript,
+                       "sha256")
+
+
+def state(highest=0, limit=1 << 20, consumed=0, entries=(), last=1):
+    """STATE; entries of (stream, wanted, consumed, limit, final or None, reset code)."""
+    data = struct.pack(">BIQQ", last, highest, limit, consumed)
+    for stream, wanted, taken, stream_limit, final, reset_code in entries:
+        data += struct.pack(">IQQQQH", stream, wanted, taken, stream_limit,
+                            (1 << 64) - 1 if final is None else final, reset_code)
+    return data
+
+
+def read_state(payload):
+    """(last, highest, limit, consumed, {stream: (wanted, consumed, limit, final, reset)})"""
+    head = struct.unpack(">BIQQ", payload[:21])
+    entries = {e[0]: e[1:] for e in struct.iter_unpack(">IQQQQH", payload[21:])}
+    return *head, entries
 
 
 class Raw:
@@ -179,8 +205,10 @@ class RawClient(Raw):
         _, _, payload = self.expect("HELLO_ACK")
         self.capabilities, self.max_frame, self.credit, self.heartbeat, self.hold = \
             struct.unpack(">QIIII", payload[:24])
-        transcript = own + self.head + payload + b"\0"
-        self.proof, self.wanted = confirmations(self.spake.shared(payload[24:56]), transcript)
+        self.transcript = own + self.head + payload + b"\0"
+        shared = self.spake.shared(payload[24:56])
+        self.proof, self.wanted = confirmations(shared, self.transcript)
+        self.resume_key = derived(shared, self.transcript, b"gotunnel resume")
         return self
 
     def login(self, **given):
@@ -198,6 +226,15 @@ class RawClient(Raw):
         bind_id, self.port = struct.unpack(">IH", payload[:6])
         assert bind_id == given.get("bind_id", 1)
         return self.port
+
+    def resume(self, session, epoch, key=None, lane=0, session_id=None, proof=None):
+        """RESUME of another's session, after login; its answer: (type's name, payload)."""
+        session_id = session_id or session.session_id
+        proof = proof or resume_proof(key or session.resume_key, session_id, epoch, lane,
+                                      self.transcript)
+        self.send("RESUME", 0, session_id + struct.pack(">IB", epoch, lane) + proof)
+        name, _, payload = self.expect("STATE", "RESUME_ERR", "ERROR")
+        return name, payload
 
     def stream(self):
         """The id of the next stream that a visitor opens."""
