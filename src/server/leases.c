@@ -140,8 +140,9 @@ static void on_timer(struct timer *t)
 {
 	struct leases *l = t->data;
 
-	if (l->is_writing || !compose(l))
-		return; /* It is touched again when that is done, or by the next change. */
+	l->is_waiting = false;
+	if (!compose(l))
+		return; /* It is touched again by the next change. */
 	l->work.data = l;
 	l->is_writing = uv_queue_work(l->worker->loop, &l->work, on_work, on_written) == 0;
 	if (!l->is_writing)
@@ -153,8 +154,11 @@ void leases_touch(struct leases *l)
 	if (!l->path[0])
 		return;
 	l->is_dirty = true;
-	if (l->timer && !l->is_writing)
-		timer_start(l->timer, SOON_MS);
+	/* From the first change on: many in a row must not put it off for ever. */
+	if (!l->timer || l->is_writing || l->is_waiting)
+		return;
+	l->is_waiting = true;
+	timer_start(l->timer, SOON_MS);
 }
 
 /* --- life ------------------------------------------------------------------------------ */

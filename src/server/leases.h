@@ -29,7 +29,7 @@ struct leases {
 	struct timer *timer;	/* NULL once closed */
 	uv_work_t work;
 	struct buf text;	/* what is being written */
-	bool is_writing, is_dirty, has_warned;
+	bool is_waiting, is_writing, is_dirty, has_warned;
 	int err;		/* of the last writing */
 };
 

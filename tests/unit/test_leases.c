@@ -1,8 +1,11 @@
 #include "unit.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "server/leases.h"
 
-enum { UNTIL = 1000 };
+enum { UNTIL = 1000, CHANGES = 6000 };
 
 static struct portpool pool, other;
 static struct portpool_identity ann, bob;
@@ -102,6 +105,111 @@ static void ports_outside_the_range_are_left_out(void **state)
 	buf_fini(&b);
 }
 
+/* --- on disk, by another thread ----------------------------------------------------- */
+
+static uv_loop_t loop;
+static struct worker worker;
+static struct leases leases;
+static struct timer *clock_hand;
+static unsigned changes;
+static char folder[] = "/tmp/gotunnel-leases-XXXXXX";
+
+static void change(struct timer *t)
+{
+	uint16_t port = (uint16_t)(10000 + changes % 9);
+
+	portpool_use(&pool, port, changes & 16 ? &ann : &bob);
+	leases_touch(&leases);
+	if (changes++ < CHANGES)
+		timer_start(t, 20); /* A tenth of the time that a change waits for others. */
+}
+
+static int prepare_disk(void **state)
+{
+	if (prepare(state) || !mkdtemp(folder) || uv_loop_init(&loop) ||
+		worker_init(&worker, &loop))
+		return -1;
+	changes = 0;
+	clock_hand = timer_new(&loop, change, NULL);
+	return leases_open(&leases, &worker, &pool, folder, 9000, UNTIL);
+}
+
+static int clean_disk(void **state)
+{
+	unlink(leases.path);
+	if (rmdir(folder) < 0) /* Something was left beside it. */
+		return -1;
+	strcpy(folder + strlen(folder) - 6, "XXXXXX");
+	worker_fini(&worker);
+	return clean(state) + uv_loop_close(&loop);
+}
+
+/* What closing leaves to the loop. */
+static void run_out(void)
+{
+	timer_free(clock_hand);
+	leases_close(&leases);
+	worker_close(&worker);
+	uv_run(&loop, UV_RUN_DEFAULT);
+}
+
+static void assert_kept(void)
+{
+	struct leases again;
+	struct buf a = { .max = 1 << 20 }, b = { .max = 1 << 20 };
+
+	assert_int_equal(leases_open(&again, &worker, &other, folder, 9000, UINT64_MAX), 0);
+	leases_close(&again);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	leases_encode(&pool, 0, &a);
+	leases_encode(&other, 0, &b);
+	assert_true(a.len > 18);
+	assert_int_equal(a.len, b.len);
+	assert_memory_equal(a.data, b.data, a.len);
+	buf_fini(&a);
+	buf_fini(&b);
+}
+
+/* The pool changes all the time, also while a thread writes what it was: it is
+ * written again and again, and the last state wins. */
+static void changes_without_a_pause_are_written(void **state)
+{
+	unsigned written = 0;
+
+	(void)state;
+	timer_start(clock_hand, 0);
+	while (written < 3 && changes < CHANGES) {
+		bool was_writing = leases.is_writing;
+
+		uv_run(&loop, UV_RUN_ONCE);
+		written += was_writing && !leases.is_writing;
+	}
+	assert_int_equal(written, 3);
+	changes = CHANGES;
+	while (leases.is_dirty || leases.is_writing)
+		uv_run(&loop, UV_RUN_ONCE);
+	run_out();
+	assert_int_equal(leases.err, 0);
+	assert_kept();
+}
+
+/* The server ends in the middle of it: the writing is waited for, and what
+ * came later is saved behind it. */
+static void closed_while_it_is_written(void **state)
+{
+	(void)state;
+	timer_start(clock_hand, 0);
+	while (!leases.is_writing)
+		uv_run(&loop, UV_RUN_ONCE);
+	portpool_use(&pool, 10009, &ann);
+	leases_touch(&leases);
+	run_out();
+	assert_false(leases.is_writing);
+	assert_true(leases.is_dirty);
+	leases_save(&leases);
+	assert_kept();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -109,7 +217,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(cut_anywhere, prepare, clean),
 		cmocka_unit_test_setup_teardown(each_wrong_byte_costs_one_record, prepare, clean),
 		cmocka_unit_test_setup_teardown(ports_outside_the_range_are_left_out, prepare, clean),
+		cmocka_unit_test_setup_teardown(changes_without_a_pause_are_written,
+			prepare_disk, clean_disk),
+		cmocka_unit_test_setup_teardown(closed_while_it_is_written, prepare_disk, clean_disk),
 	};
 
+	setenv("GOTUNNEL_TEST_TIME_SCALE", "4", 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
