@@ -50,16 +50,29 @@ static int set_host(struct addr *out, const char *host, size_t len, bool v6, con
 	return 0;
 }
 
+/* An IPv6 address, maybe with its zone (RFC 4007, 11): "fe80::1%eth0". */
+static bool is_v6(const char *host)
+{
+	char bare[INET6_ADDRSTRLEN];
+	size_t len = strcspn(host, "%");
+	struct in6_addr ip;
+
+	if (len >= sizeof bare || (host[len] && !host[len + 1]))
+		return false;
+	memcpy(bare, host, len);
+	bare[len] = '\0';
+	return inet_pton(AF_INET6, bare, &ip) == 1;
+}
+
 static int parse_brackets(const char *text, struct addr *out, const char **why)
 {
 	const char *end = strchr(text, ']');
-	struct in6_addr ip;
 
 	if (!end || (end[1] && end[1] != ':'))
 		return fail(why, "an IPv6 address is written [ADDRESS]:PORT");
 	if (set_host(out, text + 1, (size_t)(end - text - 1), true, why) < 0)
 		return -1;
-	if (!strchr(out->host, '%') && inet_pton(AF_INET6, out->host, &ip) != 1)
+	if (!is_v6(out->host))
 		return fail(why, "what stands in brackets is no IPv6 address");
 	return end[1] ? parse_port(end + 2, out, why) : 0;
 }
@@ -80,6 +93,8 @@ int addr_parse(const char *text, struct addr *out, const char **why)
 		err = parse_brackets(text, &a, why);
 	} else if (colon && strchr(text, ':') != colon) {
 		err = set_host(&a, text, strlen(text), true, why);
+		if (!err && !is_v6(a.host))
+			err = fail(why, "it has several colons and is no IPv6 address");
 	} else {
 		err = set_host(&a, text, colon ? (size_t)(colon - text) : strlen(text), false, why);
 		if (!err && colon)
