@@ -2,8 +2,6 @@
 
 The address of a stranger is one of 127.0.0.0/8 but 127.0.0.1, against which nothing is held.
 """
-import json
-import os
 import random
 import resource
 import select
@@ -12,13 +10,14 @@ import ssl
 import struct
 import threading
 import time
-import urllib.request
 
 import pytest
 
-from kit import SANITIZED, limit, ports, until, wire
+from kit import SANITIZED, limit, until, wire
+from kit.oracles import MIB, Canary, Resources, observed
 from kit.origin import echo
 from kit.stream import connect, read_exactly, reset
+from kit.strangers import call, client_hello, tls_context
 from kit.wire import RawClient, frame
 
 GUESSER, OTHER, NEIGHBOUR = "127.0.0.2", "127.0.0.3", "127.0.0.4"
@@ -34,31 +33,14 @@ def descriptors():
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def serving(rig, **given):
-    admin = ports.one()
-    server = rig.server(plaintext=True, admin=f"127.0.0.1:{admin}", **given)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def stats():
-        with opener.open(f"http://127.0.0.1:{admin}/api/stats", timeout=limit(10)) as page:
-            return json.load(page)
-    server.stats = stats
-    return server
-
-
 @pytest.fixture
 def server(rig):
-    return serving(rig)
+    return observed(rig)
 
 
 def scaled(rig, factor):
     """The environment in which time runs that much faster."""
     return rig.env(GOTUNNEL_TEST_TIME_SCALE=str(factor))
-
-
-def call(server, source):
-    """A connection to the control port from an address."""
-    return socket.create_connection((server.host, server.control), limit(10), (source, 0))
 
 
 def try_call(*given):
@@ -69,58 +51,10 @@ def try_call(*given):
         return None
 
 
-class Canary:
-    """Another client's tunnel with an echo going through it all the time."""
-
-    def __init__(self, rig, serve, server):
-        self.client = rig.client(server, serve(echo), name="canary:1", state="canary")
-        self.sock = connect("127.0.0.1", self.client.port)
-        self.slowest, self.count, self.error, self.stop = 0, 0, None, False
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
-        until(lambda: self.error or self.count, 5, "its first echo")
-
-    def run(self):
-        try:
-            while not self.stop:
-                data = os.urandom(1024)
-                began = time.monotonic()
-                self.sock.sendall(data)
-                assert read_exactly(self.sock, 1024) == data
-                self.slowest = max(self.slowest, time.monotonic() - began)
-                self.count += 1
-                time.sleep(0.05)
-        except Exception as error:
-            self.error = error
-
-    def close(self):
-        self.stop = True
-        self.thread.join()
-        self.sock.close()
-        assert self.error is None and self.count > 3
-        assert self.slowest < limit(1)
-        assert "Session lost" not in self.client.err.text
-
-
 @pytest.fixture
 def canary(rig, serve, server):
-    one = Canary(rig, serve, server)
-    yield one
-    one.close()
-
-
-def tls_context():
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_alpn_protocols(["gotunnel/1"])
-    return context
-
-
-def client_hello():
-    outgoing = ssl.MemoryBIO()
-    with pytest.raises(ssl.SSLWantReadError):
-        tls_context().wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
-    return outgoing.read()
+    with Canary(rig, serve, server) as one:
+        yield one
 
 
 class Crowd:
@@ -201,7 +135,7 @@ def test_2000_strangers_of_one_address(rig, server, canary):
     for kind in Crowd.KINDS:
         crowd.add(kind, GUESSER)
     crowd.wait_until_closed(8)
-    before, memory, took = server.descriptors(), server.rss(), []
+    before, held, took = server.descriptors(), Resources(server), []
     for number in range(2000):
         crowd.add(Crowd.KINDS[number % 3], GUESSER)
         crowd.drip()
@@ -211,18 +145,18 @@ def test_2000_strangers_of_one_address(rig, server, canary):
         if number % 67 == 0:
             took.append(log_in(server, OTHER))
     assert len(took) == 30 and max(took) < limit(1)
-    assert server.rss() - memory < (4 << 20) * (16 if SANITIZED else 1)
+    held.peak(4 * MIB)
     crowd.wait_until_closed(8)
     kept = [age for age in crowd.ages if age > 1]
     assert len(kept) >= 8 and max(kept) < limit(5.5)
-    until(lambda: server.descriptors() <= before, 10, "the descriptors from before")
+    held.settled()
     dropped = server.stats()["source_drops"]
     assert dropped >= 2000 - len(kept) - 8
     assert server.err.text.count("its address has 8 that are not logged in") < 60
 
 
 def test_strangers_of_many_addresses(rig, server, canary):
-    """At most 128 in all, and who is known still gets in."""
+    """Case 1: at most 128 in all, and who is known still gets in."""
     with RawClient(server, server.token(), (OTHER, 0)).login().sock:
         crowd = rig.keep(Crowd(server))
         before, took, most = server.descriptors(), [], 0
@@ -240,9 +174,51 @@ def test_strangers_of_many_addresses(rig, server, canary):
     assert server.err.text.count("(--max-unauthenticated 128)") < 60
 
 
+def dearest(server, context):
+    """A stranger that has everything kept for it that it can: half a frame, half a record."""
+    s = call(server)
+    tls = context.wrap_bio(incoming := ssl.MemoryBIO(), outgoing := ssl.MemoryBIO())
+    while True:
+        try:
+            tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            s.sendall(outgoing.read())
+            incoming.write(s.recv(65536))
+    tls.write(frame("HELLO", 0, bytes(4095), length=4096))
+    s.sendall(outgoing.read() + b"\x17\x03\x03\x20\x00" + bytes(8191))
+    return s
+
+
+def long_handshake(server, _):
+    """One in the midst of a ClientHello as long as it may be."""
+    s = call(server)
+    message = b"\x01\x00\x1f\x00" + bytes(8100)
+    s.sendall(b"\x16\x03\x01\x10\x00" + message[:4096] + b"\x16\x03\x01\x0f\x00" +
+              message[4096:8000])
+    return s
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer's memory is not ours")
+@pytest.mark.parametrize("make", [dearest, long_handshake])
+def test_what_a_stranger_costs(rig, make):
+    """Case 1: at most 24 KiB, whatever it leaves unfinished."""
+    server, count, context = observed(rig, max_unauthenticated=1000), 200, tls_context()
+    before = server.descriptors()
+    make(server, context).close()
+    until(lambda: server.descriptors() == before, 5, "the end of the first")
+    held = Resources(server)
+    strangers = [make(server, context) for _ in range(count)]
+    until(lambda: server.descriptors() == before + count, 4, "all of them")
+    held.peak(count * 24 * 1024)
+    for s in strangers:
+        s.close()
+    held.settled(slack=0)
+
+
 def test_max_unauthenticated(rig):
-    """Also 127.0.0.1 is dropped early: behind a proxy everybody comes from there."""
-    server = serving(rig, max_unauthenticated=4)
+    """Case 1: also 127.0.0.1 is dropped early: behind a proxy everybody comes from there."""
+    server = observed(rig, max_unauthenticated=4)
     before = server.descriptors()
     held = [try_call(server, "127.0.0.1") for _ in range(200)]
     until(lambda: server.stats()["early_drops"] + 4 >= 200, 5, "early drops")
@@ -287,7 +263,7 @@ class Guesser:
 def test_guessing_is_put_off(rig, hangs_up):
     """Case 4: eight guesses, then one after 15 s, 30 s, 60 s ...; others do not notice."""
     factor = 4 if SANITIZED else 10
-    server = serving(rig, env=scaled(rig, factor))
+    server = observed(rig, env=scaled(rig, factor))
     guesser = Guesser(server, GUESSER, hangs_up)
     began, minute = time.monotonic(), 60 / factor
     while time.monotonic() - began < minute:
@@ -308,7 +284,7 @@ def test_guessing_is_put_off(rig, hangs_up):
 
 
 def test_guesses_at_once(server):
-    """Eight connections that all wait for the other's end have eight guesses together."""
+    """Case 4: eight connections that all wait for the other's end have eight guesses together."""
     for _ in range(5):
         Guesser(server, GUESSER).guess()
     ones = [RawClient(server, "wrong", (GUESSER, 0)) for _ in range(8)]
@@ -322,7 +298,7 @@ def test_guesses_at_once(server):
 
 
 def test_mistyping_costs_nothing(server):
-    """Seven wrong tokens, then the right one at once; and again, since that cleared it."""
+    """Case 4: seven wrong tokens, then the right one at once; and again, since that cleared it."""
     for _ in range(3):
         guesser = Guesser(server, GUESSER)
         for _ in range(7):
@@ -332,6 +308,7 @@ def test_mistyping_costs_nothing(server):
 
 
 def test_live_session_exempts_its_address(server):
+    """Case 4: nobody locks out the owner of a session who shares an address with a guesser."""
     with RawClient(server, server.token(), (GUESSER, 0)).login().sock:
         guesser = Guesser(server, GUESSER)
         for _ in range(40):
@@ -342,9 +319,9 @@ def test_live_session_exempts_its_address(server):
 
 
 def test_client_waits_as_it_is_told(rig, serve):
-    """The client of a user, by way of a forwarder at another address."""
+    """Case 4: the client of a user, by way of a forwarder at another address."""
     factor = 4
-    server = serving(rig, env=scaled(rig, factor))
+    server = observed(rig, env=scaled(rig, factor))
     way = rig.keep(Forwarder(server, GUESSER))
     guesser = Guesser(server, GUESSER)
     for _ in range(8):
@@ -445,7 +422,7 @@ def test_anything_but_a_proof_is_a_failed_login(server, data):
 
 
 def test_good_token_waits_like_a_bad_one(server):
-    """The answer says nothing of the token: it is not looked at."""
+    """Cases 4, 6: the answer says nothing of the token: it is not looked at."""
     for _ in range(8):
         Guesser(server, GUESSER).guess()
     said = set()
@@ -501,7 +478,7 @@ def is_open(s):
 def test_visitors_of_one_address(rig, serve):
     """Case 19: its cap is held, others get in."""
     cap, many = 40, 200
-    server = serving(rig, max_conns_per_address=cap)
+    server = observed(rig, max_conns_per_address=cap)
     client = rig.client(server, serve(echo), plaintext=True)
     held = []
     for _ in range(many):
@@ -539,7 +516,7 @@ def test_visitors_of_one_address(rig, serve):
 
 
 def test_no_cap_of_visitors(rig, serve):
-    server = serving(rig, max_conns_per_address=0)
+    server = observed(rig, max_conns_per_address=0)
     client = rig.client(server, serve(echo), plaintext=True)
     held = [idle(client.port, GUESSER) for _ in range(60)]
     until(lambda: server.stats()["totals"]["streams_open"] == 60, 10, "all of them")
