@@ -183,7 +183,7 @@ def test_a_reset_download_never_ends_clean(path, serve):
 
 
 def test_an_aborted_upload_leaves_the_tunnel_alive(path, serve):
-    """Bytes for a stream that is gone are on the way: they are dropped, others go on."""
+    """Case 11: bytes for a stream that is gone are on the way: they are dropped, others go on."""
     go_on = threading.Semaphore(0)
 
     def read_late(sock):

@@ -1,5 +1,4 @@
 """A client that breaks the protocol: its session ends with the code, others do not notice."""
-import os
 import resource
 import signal
 import socket
@@ -10,46 +9,15 @@ import time
 import pytest
 
 from kit import SANITIZED, limit, missing, until, wire
-from kit.origin import echo
+from kit.oracles import Canary
 from kit.stream import connect, ending, read_exactly
 from kit.wire import RawClient, frame
 
 
-class Bystander:
-    """Another client's tunnel, with an echo going through it all the time."""
+class Bystander(Canary):
+    """Asked often, so that each test waits for it shortly."""
 
-    def __init__(self, rig, serve, server):
-        self.server = server
-        self.client = rig.client(server, serve(echo), name="bystander:1",
-                                 state="bystander", plaintext=True)
-        self.sock = connect("127.0.0.1", self.client.port)
-        self.count, self.stop, self.error = 0, False, None
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
-
-    def run(self):
-        try:
-            while not self.stop:
-                data = os.urandom(1024)
-                self.sock.sendall(data)
-                assert read_exactly(self.sock, 1024) == data
-                self.count += 1
-                time.sleep(0.01)
-        except Exception as error:
-            self.error = error
-
-    def check(self):
-        """Echoes still go through, over the same connections."""
-        before = self.count
-        until(lambda: self.error or self.count >= before + 3, what="an echo of the bystander")
-        assert self.error is None
-        assert "Session lost" not in self.client.err.text
-
-    def close(self):
-        self.stop = True
-        self.thread.join()
-        self.sock.close()
-        assert self.error is None
+    PERIOD = 0.01
 
 
 @pytest.fixture
@@ -59,9 +27,8 @@ def server(rig):
 
 @pytest.fixture
 def bystander(rig, serve, server):
-    one = Bystander(rig, serve, server)
-    yield one
-    one.close()
+    with Bystander(rig, serve, server, plaintext=True) as one:
+        yield one
 
 
 @pytest.fixture
@@ -93,7 +60,7 @@ def first_frames():
 
 @pytest.mark.parametrize("data", first_frames())
 def test_first_frame_that_is_no_hello(raw, bystander, data):
-    """Closed at once and without a word, by the head alone: the announced bytes never come."""
+    """Cases 2, 3: closed at once without a word, by the head alone: the announced bytes never come."""
     one = raw()
     one.sock.sendall(data)
     assert one.ended(1) is None
@@ -101,7 +68,7 @@ def test_first_frame_that_is_no_hello(raw, bystander, data):
 
 
 def test_other_versions(raw, bystander):
-    """A first byte that is no version is a stranger's; later the version is named."""
+    """Case 3: a first byte that is no version is a stranger's; later the version is named."""
     one = raw()
     one.sock.sendall(frame("HELLO", 0, wire.hello(one.spake.message), version=2))
     assert one.ended(1) is None
@@ -118,6 +85,7 @@ def test_other_versions(raw, bystander):
 ], ids=["HELLO again", "BIND", "RESUME", "HEARTBEAT", "unknown", "CREDIT", "short AUTH",
         "long AUTH"])
 def test_nothing_but_auth_after_hello(raw, bystander, data):
+    """Case 3: one frame that is not the proof, and it is closed."""
     one = raw().greet()
     one.sock.sendall(data)
     assert one.ended(1) in (wire.AUTH_FAILED, None)
@@ -125,6 +93,7 @@ def test_nothing_but_auth_after_hello(raw, bystander, data):
 
 
 def test_auth_twice(raw, bystander):
+    """Case 3: once logged in it is a broken rule."""
     one = raw().login()
     one.send("AUTH", 0, one.proof)
     assert one.ended() == wire.PROTOCOL
@@ -187,7 +156,7 @@ def after_login():
 @pytest.mark.parametrize("make, code", [pytest.param(make, code, id=name)
                                         for name, make, code in after_login()])
 def test_broken_rule_ends_that_session_only(raw, server, bystander, make, code):
-    """The visitor gets RST, the server writes one line, the bystander notices nothing.
+    """Cases 2, 9: the visitor gets RST, the server writes one line, the bystander notices nothing.
 
     A FIN that the client had sent in good order before it broke the rule is passed on.
     """
@@ -218,6 +187,7 @@ def test_frames_of_unknown_types_are_skipped(raw, bystander):
 
 
 def test_repeated_and_lower_credit_changes_nothing(raw, bystander):
+    """Case 9: 0, equal, lower, 2^63 - 1, 2^64 - 1: the stream goes on."""
     one = raw().login()
     with connect("127.0.0.1", one.bind()) as visitor:
         stream = one.stream()
@@ -230,6 +200,7 @@ def test_repeated_and_lower_credit_changes_nothing(raw, bystander):
 
 @pytest.mark.parametrize("port", [22, 1, 65535])
 def test_ports_outside_the_range_are_refused(raw, server, port):
+    """Case 16: each asked for by its number."""
     one = raw().login()
     one.send("BIND", 0, wire.bind(port=port))
     _, _, payload = one.expect("BIND_ERR")
@@ -237,7 +208,7 @@ def test_ports_outside_the_range_are_refused(raw, server, port):
 
 
 def test_wrong_secret_and_unknown_key_look_the_same(raw, server):
-    """The same bytes after the HELLO_ACK, whatever was wrong."""
+    """Case 6: the same bytes after the HELLO_ACK, whatever was wrong."""
     answers = []
     for key, token in (("default", "wrong"), ("nobody", "wrong"), ("nobody", server.token()),
                        ("dev", "dev-token")):
@@ -250,7 +221,7 @@ def test_wrong_secret_and_unknown_key_look_the_same(raw, server):
 
 
 def test_a_client_that_never_logs_in_is_closed_in_time(raw):
-    """5 s for the whole login, however it dawdles."""
+    """Case 1: 5 s for the whole login, however it dawdles."""
     silent, dawdling, half = raw(), raw(), raw().greet()
     started = time.monotonic()
     data = frame("HELLO", 0, wire.hello(dawdling.spake.message))
@@ -272,7 +243,7 @@ def test_a_client_that_never_logs_in_is_closed_in_time(raw):
 
 
 def test_heartbeats_whose_answers_are_not_read(raw, server, bystander):
-    """The server stops reading before its queue grows."""
+    """Case 13: the server stops reading before its queue grows."""
     one = raw().login()
     one.sock.settimeout(2)
     before = server.rss()
@@ -303,7 +274,7 @@ def test_a_silent_session_is_heard_and_kept(raw):
 
 @pytest.mark.parametrize("port", [1, 0], ids=["refused", "granted"])
 def test_flood_of_binds_is_calmed(raw, server, bystander, port):
-    """Each that is looked at costs a listener and a line: they are few, and told so."""
+    """Cases 13, 16: each that is looked at costs a listener and a line: they are few."""
     one = raw().login(instance=b"i" * 16)
     since = len(server.err.text)
     codes, granted = [], 0
@@ -350,7 +321,7 @@ class SmallWindow(RawClient):
 
 
 def test_peer_that_takes_nothing_is_lost_after_30_seconds(server, bystander):
-    """By our own clock, and said so: the kernel's patience is longer."""
+    """Case 14: by our own clock, and said so: the kernel's patience is longer."""
     one = SmallWindow(server, server.token()).login(instance=b"i" * 16)
     visitor, _ = one.stop_output(one.bind())
     end = time.monotonic() + limit(45)
@@ -369,7 +340,7 @@ def test_peer_that_takes_nothing_is_lost_after_30_seconds(server, bystander):
 @pytest.mark.skipif(not SANITIZED, reason="only a sanitizer sees what it is about")
 @pytest.mark.parametrize("way", ["visitor", "newer session"])
 def test_full_control_queue_while_something_else_is_under_way(rig, way):
-    """The session ends for it, but not under the feet of who had something to say."""
+    """Case 13: the session ends for it, but not under the feet of who had something to say."""
     visitors = 4300
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < visitors + 500:
         missing(f"the right to open {visitors + 500} files")

@@ -101,7 +101,7 @@ def what_logins_change(server):
 
 
 def test_no_state_is_changed_before_the_login(server, canary):
-    """Case 3: BIND, RESUME, CREDIT and DATA of strangers come to nothing, and are closed at once."""
+    """Case 3: BIND, RESUME, CREDIT, DATA of strangers come to nothing, and are closed at once."""
     before = what_logins_change(server)
     resume = frame("RESUME", 0, bytes(53))
     for first in (b"", good_hello()):

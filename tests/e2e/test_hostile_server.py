@@ -58,7 +58,7 @@ def test_the_false_server_is_a_server(client, false):
 
 
 def test_server_without_the_token_learns_nothing(client, false):
-    """The client finds out by the confirmation, and has sent no BIND."""
+    """Cases 5, 17: the client finds out by the confirmation, and has sent no BIND."""
     one = client()
     raw = false.login(good=False)
     assert raw.ended() in (None, wire.AUTH_FAILED)
@@ -69,6 +69,7 @@ def test_server_without_the_token_learns_nothing(client, false):
 
 @pytest.mark.parametrize("bind_id", [0, 2, 0xFFFFFFFF])
 def test_open_for_a_tunnel_that_was_never_bound(client, false, bind_id):
+    """Cases 10, 17: nothing is dialled."""
     one = client()
     raw = false.tunnel()
     one.forwarding()
@@ -94,6 +95,7 @@ def test_open_for_a_tunnel_that_was_never_bound(client, false, bind_id):
 ], ids=["gap", "id 0", "used id", "DATA before OPEN", "BIND", "AUTH_OK again", "HELLO_ACK again",
         "long OPEN", "unknown address family", "huge DATA"])
 def test_broken_rule_ends_the_session(client, false, make):
+    """Case 10: the session ends with the code, before anything is made of the frame."""
     one = client(no_reconnect=True)
     raw = false.tunnel()
     one.forwarding()
@@ -104,7 +106,7 @@ def test_broken_rule_ends_the_session(client, false, make):
 
 
 def test_data_beyond_the_credit(client, false):
-    """The client promised 256 KiB a stream; its target does not read."""
+    """Case 9: the client promised 256 KiB a stream; its target does not read."""
     hole = BlackHole()
     one = client(local=hole.port, no_reconnect=True)
     raw = false.tunnel()
@@ -121,6 +123,7 @@ def test_data_beyond_the_credit(client, false):
 
 
 def test_a_flood_of_visitors_dials_256_at_a_time(client, false):
+    """Cases 12, 17: 3,000 OPENs in a row."""
     hole = BlackHole()
     one = client(local=hole.port, drain="1s", no_reconnect=True)
     raw = false.tunnel()
@@ -152,6 +155,7 @@ def test_a_flood_of_visitors_dials_256_at_a_time(client, false):
     lambda: frame("ERROR", 0, wire.error(60000, UGLY)),
 ], ids=["ERROR", "BIND_ERR", "BIND_ERR of an unknown code", "ERROR of an unknown code"])
 def test_ugly_texts_are_printed_on_one_printable_line(client, false, make):
+    """Case 17: in whatever frame they come."""
     one = client(no_reconnect=True)
     raw = false.login()
     raw.expect("BIND")

@@ -25,7 +25,7 @@ def works(client):
 
 @pytest.mark.parametrize("plaintext", [None, True])
 def test_service_that_is_down(rig, plaintext):
-    """Visitors see RST at once; the client says which address failed and why."""
+    """Case 12: visitors see RST at once; the client says which address failed and why."""
     port = ports.one()
     client = rig.tunnel(f"127.0.0.1:{port}", plaintext=plaintext)
     client.wait_err(rf"WARN .*Nothing answers at 127\.0\.0\.1:{port} yet \(Connection refused\); "
@@ -146,7 +146,7 @@ def torrent(size):
 @pytest.mark.parametrize("plaintext", [None, True])
 @pytest.mark.parametrize("count", [1, 40])
 def test_visitors_that_never_read(rig, serve, plaintext, count):
-    """Their streams stop; others go on; neither process grows beyond their windows."""
+    """Case 15: their streams stop; others go on; neither process grows beyond their windows."""
     size = 48 * MIB // SCALE
     service = serve(torrent(size))
     client = rig.tunnel(service, plaintext=plaintext, drain="1s",
@@ -167,7 +167,7 @@ def test_visitors_that_never_read(rig, serve, plaintext, count):
 
 
 def test_service_that_never_reads(rig, serve):
-    """Uploads are paused, other streams of the tunnel go on."""
+    """Case 14: uploads are paused, other streams of the tunnel go on."""
     stop = threading.Event()
 
     def deaf(sock):

@@ -67,7 +67,7 @@ class Slicer:
 
 @pytest.mark.parametrize("plaintext", [None, True])
 def test_thin_slices(rig, serve, plaintext):
-    """Every frame, record and handshake arrives in pieces of 1 to 7 bytes."""
+    """Case 8: every frame, record and handshake arrives in pieces of 1 to 7 bytes."""
     server = rig.server(plaintext=plaintext)
     slicer = rig.keep(Slicer(server, (1, 7)))
     client = rig.client(("127.0.0.1", slicer.port), serve(echo), plaintext=plaintext,
@@ -203,7 +203,7 @@ def test_no_network_of_our_own_is_waited_for(rig):
 
 
 def test_visitors_that_come_and_go_at_once(rig, serve):
-    """3,000 connects with RST: the session lives, nothing stays open."""
+    """Case 12: 3,000 connects with RST: the session lives, nothing stays open."""
     client = rig.tunnel(serve(echo))
     before = [p.descriptors() for p in rig.procs]
 
@@ -240,7 +240,7 @@ def test_1000_visitors_at_once(rig, serve):
 
 
 def test_visitors_that_leave_while_the_client_dials(rig):
-    """The service does not answer and nobody waits: the dials are given up."""
+    """Case 12: the service does not answer and nobody waits: the dials are given up."""
     hole = rig.keep(BlackHole())
     client = rig.tunnel(f"127.0.0.1:{hole.port}")
     until(lambda: "Nothing answers" in client.err.text, 15, "the first dial's end")

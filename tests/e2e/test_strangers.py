@@ -195,7 +195,7 @@ def long_handshake(server, _):
     s = call(server)
     message = b"\x01\x00\x1f\x00" + bytes(8100)
     s.sendall(b"\x16\x03\x01\x10\x00" + message[:4096] + b"\x16\x03\x01\x0f\x00" +
-              message[4096:8000])
+              message[4096:7900])
     return s
 
 
