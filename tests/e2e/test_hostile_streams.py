@@ -56,10 +56,9 @@ def raw(server):
         one.close()
 
 
-def visited(one, data=b"x", **given):
-    """A visitor of a raw session's tunnel, and the id of its stream."""
+def visited(one, **given):
+    """A silent visitor of a raw session's tunnel, and the id of its stream."""
     visitor = connect("127.0.0.1", one.port, **given)
-    visitor.sendall(data)
     return visitor, one.stream()
 
 
@@ -202,7 +201,7 @@ def test_a_million_credits(server, canary, raw):
 def test_frames_for_the_ids_of_another_session(server, canary, raw):
     """Case 18: ids are each session's own: what one says of them does not reach the other."""
     victim, other = raw(name="victim:1", instance=b"v" * 16), raw(name="other:1", instance=b"o" * 16)
-    visitors = [visited(victim, b"q%d" % n) for n in range(5)]
+    visitors = [visited(victim) for _ in range(5)]
     own, stream = visited(other)
     assert stream == 1 and [s for _, s in visitors] == [1, 2, 3, 4, 5]
     # Id 1 is its own, which is all that it ends.
@@ -214,6 +213,11 @@ def test_frames_for_the_ids_of_another_session(server, canary, raw):
         assert other.ended() == wire.PROTOCOL
         other.close()
         other = raw(name="other:1", instance=b"o" * 16)
+    victim.seen.clear()
+    victim.send("HEARTBEAT", 0, bytes(9))
+    while victim.read()[::2] != ("HEARTBEAT", bytes(8) + b"\1"):
+        pass
+    assert set(victim.seen) == {"HEARTBEAT"}
     for visitor, stream in visitors:
         victim.sock.sendall(credit(stream, 1 << 18) + frame("DATA", stream, b"a%d" % stream) +
                             close(stream, 2))
@@ -279,7 +283,7 @@ def test_opens_of_tunnels_that_are_not_there(rig, false, serve):
     seen = Reader(session)
     for first in range(1, count, 1000):
         session.sock.sendall(b"".join(
-            frame("OPEN", n, wire.open_([0, 9, 0xFFFFFFFF][n % 3])) + cut(n, 0)
+            frame("OPEN", n, wire.open_([9, 0xFFFFFFFF][n % 2])) + cut(n, 0)
             for n in range(first, first + 1000)))
     session.sock.sendall(frame("OPEN", count + 1, wire.open_(session.bind_id)) +
                          frame("DATA", count + 1, b"hello"))
