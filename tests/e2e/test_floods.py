@@ -225,7 +225,11 @@ def torrent(sock):
     if what == b"e":
         return echo(sock)
     try:
-        send_counters(sock, SEED, 1 << 30 if what == b"s" else 16 * MIB)
+        if what == b"r":
+            send_counters(sock, SEED, 16 * MIB)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        while what == b"s":
+            sock.sendall(bytes(1 << 20))
     except OSError:
         pass
 

@@ -17,8 +17,11 @@ from .stream import connect, read_exactly
 
 MIB = 1 << 20
 TICK = os.sysconf("SC_CLK_TCK")
-# A sanitizer keeps what was freed, to notice who still uses it.
-MEMORY_SCALE = 16 if SANITIZED else 1
+
+
+def bound(allowed):
+    """A sanitizer keeps what was freed, 256 MiB of it, to notice who still uses it."""
+    return 16 * allowed + 512 * MIB if SANITIZED else allowed
 
 
 def observed(rig, **given):
@@ -123,14 +126,14 @@ class Resources:
         """At no moment did a process hold more than `allowed` above its start."""
         for p, (memory, _) in self.start.items():
             grown = self.most(p) - memory
-            assert grown <= allowed * MEMORY_SCALE, f"{p.name} grew by {grown >> 10} KiB"
+            assert grown <= bound(allowed), f"{p.name} grew by {grown >> 10} KiB"
 
     def settled(self, allowed=4 * MIB, slack=2, seconds=10):
         """The same processes, descriptors ± slack, memory and CPU at rest."""
         for p, (memory, files) in self.start.items():
             until(lambda: p.alive and abs(p.descriptors() - files) <= slack, seconds,
                   f"{p.name}: {files} ± {slack} descriptors, not {p.descriptors()},")
-            until(lambda: p.rss() - memory <= allowed * MEMORY_SCALE, seconds,
+            until(lambda: p.rss() - memory <= bound(allowed), seconds,
                   f"{p.name}: memory below {memory + allowed >> 10} KiB, not {p.rss() >> 10} KiB,")
             until(lambda: self.rests(p), seconds, f"{p.name}: a second of rest")
 
