@@ -165,6 +165,24 @@ def test_ugly_texts_are_printed_on_one_printable_line(client, false, make):
     printable(one)
 
 
+def test_ugly_words_of_a_good_login(client, false):
+    """Case 17: a version and a host that are not printable end it, or come out escaped."""
+    one = client(no_reconnect=True)
+    raw = false.login(version=UGLY[:60])
+    raw.ended()
+    assert one.wait_exit() == 5
+    printable(one)
+    assert one.service.accepted == 0
+    two = client(no_reconnect=True, name="two:1", state="two")
+    raw = false.login()
+    raw.expect("BIND")
+    raw.send("BIND_OK", 0, struct.pack(">IHB", 1, 10000, 0) + wire.short(UGLY[:200].encode()[:255]))
+    until(lambda: not two.alive or "orwarding" in two.out.text, 10, "a word about the host")
+    raw.close()
+    assert two.wait_exit() in (0, 5)
+    printable(two)
+
+
 def test_patience_that_the_server_asks_for(client, false):
     """It counts as no attempt: with one attempt allowed the client comes back."""
     one = client(retries=1)

@@ -262,7 +262,7 @@ class RawServer:
         raw.transcript = raw.head + raw.hello
         return raw
 
-    def login(self, good=True):
+    def login(self, good=True, version="0.0-test"):
         """A client that is logged in; a server that is not `good` does not know the token."""
         raw = self.hello()
         spake = Spake(1, self.token.encode() if good else os.urandom(16))
@@ -273,7 +273,7 @@ class RawServer:
         client, server = confirmations(spake.shared(spake_of(raw.hello)),
                                        raw.transcript + ack + b"\0")
         assert not good or proof == client, "the client did not prove that it has the token"
-        raw.send("AUTH_OK", 0, server + bytes(range(16)) + struct.pack(">I", 1) + short("0.0-test"))
+        raw.send("AUTH_OK", 0, server + bytes(range(16)) + struct.pack(">I", 1) + short(version))
         return raw
 
     def tunnel(self, port=10000):
