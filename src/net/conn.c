@@ -307,12 +307,16 @@ static void on_turn(struct turn *t)
 	read_some(list_entry(t, struct conn, turn));
 }
 
+static void on_begin(struct turn *t);
+
 static void on_event(struct sock *s)
 {
 	struct conn *c = list_entry(s, struct conn, sock);
 
 	if (s->failed)
 		s->readable = true; /* recv() will say why. */
+	if (c->turn.run == on_begin)
+		return; /* What came is read when it has begun. */
 	if (c->out && s->writable && (!flush(c) || c->is_closed))
 		return;
 	if (conn_can_send(c))
