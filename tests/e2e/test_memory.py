@@ -1,0 +1,188 @@
+"""Memory runs out: the n-th allocation of a running process fails, for every n.
+
+The machines in mux/ have the same done to them in tests/sim, under the sanitizers.
+"""
+import errno
+import mmap
+import pathlib
+import ssl
+import struct
+import subprocess
+
+import pytest
+
+from kit import SANITIZED, limit, need, until
+from kit.origin import echo
+from kit.stream import FIN, RST, Checker, connect, receive, send_counters
+from kit.wire import RawClient, frame
+
+pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer brings its own allocator")
+SEED, SIZE = 0x30, 100000
+# The waits between attempts grow when session after session is lost.
+HURRIED = {"GOTUNNEL_TEST_TIME_SCALE": "20"}
+MOST = 4000                         # allocations of a script, or it has no end
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    path = tmp_path_factory.mktemp("malloc") / "failing_malloc.so"
+    source = pathlib.Path(__file__).parent / "kit" / "failing_malloc.c"
+    subprocess.run([need("gcc"), "-O2", "-fPIC", "-shared", "-o", path, source], check=True)
+    return path
+
+
+class Memory:
+    """What the allocator of a process shares with us."""
+
+    LAYOUT = struct.Struct("@lll")
+
+    def __init__(self, rig, library, name):
+        path = rig.folder / name
+        path.write_bytes(bytes(self.LAYOUT.size))
+        with open(path, "r+b") as f:
+            self.map = mmap.mmap(f.fileno(), self.LAYOUT.size)
+        self.env = {"LD_PRELOAD": str(library), "FAILING_MALLOC": str(path)}
+
+    def fail(self, n):
+        """The n-th from now; 0: none."""
+        self.map[:8] = struct.pack("@l", n)
+
+    @property
+    def left(self):
+        return self.LAYOUT.unpack(self.map[:])[0]
+
+    @property
+    def live(self):
+        return self.LAYOUT.unpack(self.map[:])[2]
+
+    def close(self):
+        self.map.close()
+
+
+def visit(port):
+    """How an echo went: all of it and FIN, or RST; never an end with bytes missing."""
+    checker = Checker(SEED)
+    try:
+        with connect("127.0.0.1", port, seconds=20) as s:
+            send_counters(s, SEED, SIZE)
+            s.shutdown(1)
+            how = receive(s, checker)
+    except ConnectionRefusedError:
+        return None
+    except OSError as error:
+        assert error.errno in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN), error
+        how = RST
+    assert checker.fault is None
+    assert how == RST or checker.count == SIZE, f"a clean end after {checker.count} bytes"
+    return how
+
+
+def every_allocation(memory, script, again):
+    """Runs a script until it needs fewer allocations than are good; how often one failed."""
+    failures = 0
+    for n in range(1, MOST):
+        memory.fail(n)
+        script()
+        failed = memory.left == 0
+        memory.fail(0)
+        until(again, 40, f"the way back from failed allocation {n}")
+        if not failed:
+            return failures
+        failures += 1
+    pytest.fail("the script has no end")
+
+
+def test_server_without_memory_for_a_visit(rig, serve, library):
+    """Cases 21, 30: visitors end, or the session does and comes back; the server lives."""
+    memory = rig.keep(Memory(rig, library, "memory"))
+    server = rig.server(env=rig.env(**memory.env))
+    client = rig.client(server, serve(quiet_echo), env=rig.env(**HURRIED))
+    for _ in range(5):
+        assert visit(client.port) == FIN
+    before, files = memory.live, server.descriptors()
+    assert every_allocation(memory, lambda: visit(client.port),
+                            lambda: visit(client.port) == FIN) >= 3
+    until(lambda: server.descriptors() <= files, 10, "the descriptors from before")
+    until(lambda: memory.live - before < 8, 10, "the blocks from before")
+    assert server.alive
+
+
+def test_server_without_memory_for_a_login(rig, serve, library):
+    """Case 30: whoever logs in is closed, and nobody else notices."""
+    memory = rig.keep(Memory(rig, library, "memory"))
+    server = rig.server(env=rig.env(**memory.env), plaintext=True)
+    client = rig.client(server, serve(quiet_echo), env=rig.env(**HURRIED))
+    number = 0
+
+    def log_in():
+        nonlocal number
+        number += 1
+        try:
+            raw = RawClient(server, server.token()).login(instance=number.to_bytes(16, "big"))
+            raw.send("BIND", 0, b"\0\0\0\1\1\0\0\0\0\0\0")
+            raw.expect("BIND_OK", "BIND_ERR")
+            raw.close()
+            return True
+        except (ConnectionError, AssertionError):
+            return False
+
+    for _ in range(5):
+        assert log_in() and visit(client.port) == FIN
+    before, files = memory.live, server.descriptors()
+    assert every_allocation(memory, log_in, log_in) >= 10
+    until(lambda: server.descriptors() <= files, 10, "the descriptors from before")
+    assert visit(client.port) == FIN
+    until(lambda: memory.live - before < 8, 10, "the blocks from before")
+    assert "Session lost" not in client.err.text
+
+
+def test_server_without_memory_for_a_handshake(rig, serve, library):
+    """Case 30: TLS, whose library allocates the most."""
+    memory = rig.keep(Memory(rig, library, "memory"))
+    server = rig.server(env=rig.env(**memory.env))
+    client = rig.client(server, serve(quiet_echo), env=rig.env(**HURRIED))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["gotunnel/1"])
+
+    def shake_hands():
+        try:
+            with context.wrap_socket(connect("127.0.0.1", server.control)) as s:
+                s.sendall(frame(0x7f))      # no frame of a stranger: closed
+                s.settimeout(limit(10))
+                return s.recv(1) == b""
+        except OSError:
+            return False
+
+    for _ in range(5):
+        shake_hands()
+    assert visit(client.port) == FIN
+    before, files = memory.live, server.descriptors()
+    assert every_allocation(memory, shake_hands, lambda: True) >= 50
+    until(lambda: server.descriptors() <= files, 10, "the descriptors from before")
+    assert visit(client.port) == FIN
+    until(lambda: memory.live - before < 8, 10, "the blocks from before")
+    assert "Session lost" not in client.err.text
+
+
+def test_client_without_memory_for_a_visit(rig, serve, library):
+    """Cases 21, 30: visitors end, or the session does and comes back; the client lives."""
+    memory = rig.keep(Memory(rig, library, "memory"))
+    server = rig.server()
+    client = rig.client(server, serve(quiet_echo), env=rig.env(**memory.env, **HURRIED))
+    for _ in range(5):
+        assert visit(client.port) == FIN
+    before, files = memory.live, client.descriptors()
+    assert every_allocation(memory, lambda: visit(client.port),
+                            lambda: visit(client.port) == FIN) >= 3
+    until(lambda: client.descriptors() <= files, 10, "the descriptors from before")
+    until(lambda: memory.live - before < 8, 10, "the blocks from before")
+    assert client.alive
+
+
+def quiet_echo(sock):
+    """A visitor may be cut off at any time."""
+    try:
+        return echo(sock)
+    except ConnectionError:
+        return None
