@@ -7,6 +7,7 @@
 #include "auth/proof.h"
 #include "core/log.h"
 #include "net/file.h"
+#include "net/sys.h"
 #include "net/term.h"
 
 void token_wipe(struct token *t)
@@ -77,6 +78,7 @@ int token_load(struct token *t, const struct opt_table *table, const struct opt_
 	int err;
 
 	*t = (struct token){ 0 };
+	sys_no_core();
 	if (flag && file_flag)
 		return log_fatal(table->command, 2, "leave one out",
 			"--token and --token-file exclude each other");

@@ -207,6 +207,16 @@ uint16_t sys_local_port(int fd)
 	return ntohs(((struct sockaddr_in *)&a)->sin_port); /* NOLINT(clang-analyzer-core.*) */
 }
 
+void sys_no_core(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_CORE, &limit) < 0)
+		return;
+	limit.rlim_cur = 0;
+	setrlimit(RLIMIT_CORE, &limit);
+}
+
 unsigned sys_file_limit(void)
 {
 	struct rlimit limit;

@@ -42,6 +42,9 @@ int sys_error(int fd);
 size_t sys_unsent(int fd);
 bool sys_is_self_connected(int fd);
 uint16_t sys_local_port(int fd);
+/* No core file of this process, which would have its secrets in it. Who wants
+ * one all the same can raise the limit from outside (prlimit). */
+void sys_no_core(void);
 /* The soft limit of open files, raised to the hard one first. */
 unsigned sys_file_limit(void);
 
