@@ -335,7 +335,7 @@ def test_debug_tells_every_step(rig, target, given, plaintext):
 
 
 def test_output_that_nobody_reads_any_more(rig, target):
-    """A closed stdout is no reason to end: `gotunnel client | head -1`."""
+    """Case 32: a closed stdout is no reason to end: `gotunnel client | head -1`."""
     server = rig.server()
     shell = rig.add(Proc(["bash", "-c", 'set -o pipefail; "$@" | head -1', "-", BIN, "client",
                           "--server", f"127.0.0.1:{server.control}", "--local", target,
@@ -354,7 +354,7 @@ def children(pid):
 
 
 def test_closed_standard_descriptors(rig, target):
-    """They would become sockets, and the log would be written into a visitor's stream."""
+    """Case 32: they would become sockets, and the log would be written into a visitor's stream."""
     control, first = ports.one(), ports.block(4)
     server = rig.add(Server(["/bin/sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', BIN, "server",
                              "--addr", f"127.0.0.1:{control}", "--start-port", first,

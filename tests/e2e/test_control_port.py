@@ -147,6 +147,7 @@ def test_stranger_inside_tls(server, data):
 
 
 def test_old_tls_is_refused(server):
+    """Case 25: TLS 1.2 at the server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -177,7 +178,7 @@ def test_200_strangers_leave_the_tunnel_alone(rig, serve, server):
 
 
 def test_out_of_descriptors(rig, serve):
-    """Accepting waits, is told of once a second and counted, and goes on after relief."""
+    """Case 29: accepting waits, is told of once a second and counted, and goes on after relief."""
     control, first, admin = ports.one(), ports.block(2), ports.one()
     server = rig.add(Server([need("prlimit"), "--nofile=96:96", rig.path, "server", "--addr",
                              f"127.0.0.1:{control}", "--start-port", first, "--end-port", first + 1,

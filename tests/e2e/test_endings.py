@@ -1,12 +1,13 @@
 """How streams end: half-close, FIN, RST, and what was sent before them."""
 import random
 import socket
+import struct
 import threading
 import time
 
 import pytest
 
-from kit import limit, until
+from kit import SCALE, limit, until
 from kit.origin import banner, resetting, sink, source
 from kit.stream import (FIN, MIB, RST, Checker, connect, flushed, read_exactly, receive,
                         reset, send_counters, visit)
@@ -21,6 +22,7 @@ def visitor(way, **more):
 
 
 def test_visitor_half_closes_and_then_gets_10_mib(path, serve):
+    """Case 20: the answer to a request that has ended."""
     def answer_after_the_end(sock):
         checker = Checker(UP)
         how = receive(sock, checker)
@@ -40,6 +42,7 @@ def test_visitor_half_closes_and_then_gets_10_mib(path, serve):
 
 
 def test_service_half_closes_and_then_gets_10_mib(path, serve):
+    """Case 20: a service that has said its last word still listens."""
     def end_and_read(sock):
         send_counters(sock, DOWN, MIB)
         sock.shutdown(socket.SHUT_WR)
@@ -58,6 +61,7 @@ def test_service_half_closes_and_then_gets_10_mib(path, serve):
 
 
 def test_ends_of_both_sides_cross(path, serve):
+    """Case 20: neither waits for the other."""
     meet = threading.Barrier(2)
 
     def end_at_once(sock):
@@ -81,6 +85,7 @@ def test_ends_of_both_sides_cross(path, serve):
 
 
 def test_an_end_without_a_byte_is_passed_on(one_path, serve):
+    """Case 20: FIN alone."""
     service = serve(sink(UP))
     way = one_path(service)
     for _ in range(10):
@@ -92,6 +97,7 @@ def test_an_end_without_a_byte_is_passed_on(one_path, serve):
 
 
 def test_service_speaks_first(path, serve):
+    """Case 20: a banner to a visitor that is silent."""
     service = serve(banner(b"SSH-2.0-example\r\n"))
     way = path(service)
     with visitor(way) as s:
@@ -102,7 +108,7 @@ def test_service_speaks_first(path, serve):
 
 @pytest.mark.parametrize("sent", [0, 5, KIB64])
 def test_reset_by_the_visitor_reaches_the_service(path, serve, sent):
-    """An idle stream, and one with bytes on the way: they arrive first."""
+    """Case 20: an idle stream, and one with bytes on the way: they arrive first."""
     service = serve(sink(UP))
     way = path(service)
     for number in range(5):
@@ -121,6 +127,7 @@ def test_reset_by_the_visitor_reaches_the_service(path, serve, sent):
 
 @pytest.mark.parametrize("sent", [0, 5, KIB64])
 def test_reset_by_the_service_reaches_the_visitor(path, serve, sent):
+    """Case 20: what it sent before arrives first."""
     def send_and_reset(sock):
         assert sock.recv(1) == b"?"
         send_counters(sock, DOWN, sent)
@@ -141,6 +148,7 @@ def test_reset_by_the_service_reaches_the_visitor(path, serve, sent):
 
 
 def test_reset_at_once_by_the_service(path, serve):
+    """Case 23: accepts, then RST."""
     way = path(serve(resetting))
     for _ in range(10):
         how, seconds = visit(way.host, way.port)
@@ -148,7 +156,7 @@ def test_reset_at_once_by_the_service(path, serve):
 
 
 def test_reset_after_a_half_close_is_no_clean_end(path, serve):
-    """The visitor has already said its last word; the service aborts."""
+    """Case 21: the visitor has already said its last word; the service aborts."""
     def read_and_reset(sock):
         how = receive(sock)
         send_counters(sock, DOWN, 4096)
@@ -168,7 +176,7 @@ def test_reset_after_a_half_close_is_no_clean_end(path, serve):
 
 
 def test_a_reset_download_never_ends_clean(path, serve):
-    """The service dies in mid-download: a prefix and RST, whatever the moment."""
+    """Case 21: the service dies in mid-download: a prefix and RST, whatever the moment."""
     def die(sock):
         send_counters(sock, DOWN, 5 * MIB + random.randrange(MIB))
         reset(sock)
@@ -212,7 +220,7 @@ def test_an_aborted_upload_leaves_the_tunnel_alive(path, serve):
 
 
 def test_64_kib_and_close_at_once_arrive(path, serve):
-    """Both directions, each side closing without waiting for anything."""
+    """Case 22: both directions, each side closing without waiting for anything."""
     up_service = serve(sink(UP))
     way = path(up_service)
     for _ in range(100):
@@ -224,6 +232,7 @@ def test_64_kib_and_close_at_once_arrive(path, serve):
 
 
 def test_64_kib_of_the_service_and_close_at_once_arrive(path, serve):
+    """Case 22: the same from the service."""
     way = path(serve(source(DOWN, KIB64)))
     for _ in range(100):
         with visitor(way) as s:
@@ -232,7 +241,7 @@ def test_64_kib_of_the_service_and_close_at_once_arrive(path, serve):
 
 
 def test_64_kib_arrive_though_the_visitor_left_bytes_unread(path, serve):
-    """close() with unread bytes is a RST: what was sent before it still arrives."""
+    """Case 22: close() with unread bytes is a RST: what was sent before it still arrives."""
     def send_and_read(sock):
         send_counters(sock, DOWN, KIB64)
         checker = Checker(UP)
@@ -252,7 +261,7 @@ def test_64_kib_arrive_though_the_visitor_left_bytes_unread(path, serve):
 
 @pytest.mark.parametrize("wait", [False, True])
 def test_413_is_seen_though_the_upload_is_unread(path, serve, wait):
-    """The service answers early and closes while the visitor still uploads."""
+    """Case 22: the service answers early and closes while the visitor still uploads."""
     answer = b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
     def refuse(sock):
@@ -283,4 +292,88 @@ def test_413_is_seen_though_the_upload_is_unread(path, serve, wait):
             pass
         s.close()
         assert seen == answer
+        service.result()
+
+
+def in_threads(count, times, run):
+    """run(number) so often in each of so many threads; what went wrong."""
+    wrong = []
+
+    def work(first):
+        for number in range(first, first + times):
+            try:
+                said = run(number)
+            except OSError as error:
+                said = repr(error)
+            if said:
+                wrong.append(said)
+
+    threads = [threading.Thread(target=work, args=(1 + n * times,)) for n in range(count)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return wrong
+
+
+def test_1000_half_closes(path, serve):
+    """Case 20: each side says its last word first, by turns, and the other's still arrives."""
+    size = 20000
+
+    def turn(sock):
+        number, = struct.unpack(">I", read_exactly(sock, 4))
+        checker = Checker(2 * number)
+        if number % 2:
+            how = receive(sock, checker)
+            send_counters(sock, 2 * number + 1, size)
+        else:
+            send_counters(sock, 2 * number + 1, size)
+            sock.shutdown(socket.SHUT_WR)
+            how = receive(sock, checker)
+        assert (how, checker.fault, checker.count) == (FIN, None, size)
+
+    way = path(serve(turn))
+
+    def visit(number):
+        checker = Checker(2 * number + 1)
+        with visitor(way) as s:
+            s.sendall(struct.pack(">I", number))
+            if number % 2:
+                send_counters(s, 2 * number, size)
+                s.shutdown(socket.SHUT_WR)
+                how = receive(s, checker)
+            else:
+                how = receive(s, checker)
+                send_counters(s, 2 * number, size)
+        if (how, checker.fault, checker.count) != (FIN, None, size):
+            return f"{number}: {how} after {checker.count}: {checker.fault}"
+        return None
+
+    assert not in_threads(10, 100 // SCALE, visit)
+
+
+def test_1000_times_written_and_closed_at_once(one_path, serve):
+    """Case 22: by both sides at the same time, many at once: all bytes of both arrive."""
+    def answer(sock):
+        number, = struct.unpack(">I", read_exactly(sock, 4))
+        send_counters(sock, 2 * number + 1, KIB64)
+        checker = Checker(2 * number)
+        assert (receive(sock, checker), checker.fault, checker.count) == (FIN, None, KIB64)
+
+    service = serve(answer)
+    way = one_path(service)
+
+    def visit(number):
+        checker = Checker(2 * number + 1)
+        with visitor(way) as s:
+            s.sendall(struct.pack(">I", number))
+            send_counters(s, 2 * number, KIB64)
+            s.shutdown(socket.SHUT_WR)
+            how = receive(s, checker)
+        if (how, checker.fault, checker.count) != (FIN, None, KIB64):
+            return f"{number}: {how} after {checker.count}: {checker.fault}"
+        return None
+
+    assert not in_threads(8, 125 // SCALE, visit)
+    for _ in range(8 * (125 // SCALE)):
         service.result()

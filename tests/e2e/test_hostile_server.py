@@ -155,7 +155,7 @@ def test_a_flood_of_visitors_dials_256_at_a_time(client, false):
     lambda: frame("ERROR", 0, wire.error(60000, UGLY)),
 ], ids=["ERROR", "BIND_ERR", "BIND_ERR of an unknown code", "ERROR of an unknown code"])
 def test_ugly_texts_are_printed_on_one_printable_line(client, false, make):
-    """Case 17: in whatever frame they come."""
+    """Cases 17, 33: in whatever frame they come."""
     one = client(no_reconnect=True)
     raw = false.login()
     raw.expect("BIND")
@@ -213,6 +213,7 @@ def test_shutdown_of_the_server_is_no_error_of_the_client(client, false):
 
 
 def test_a_replaced_tunnel_is_final(client, false):
+    """Case 41: the loser does not come back to take it again."""
     one = client()
     raw = false.tunnel()
     one.forwarding()

@@ -27,7 +27,7 @@ def again(rig, server):
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_a_newcomer_takes_nobodys_port(rig, serve, end):
-    """The clients are away while the server starts; somebody else comes first."""
+    """Case 39: the clients are away while the server starts; somebody else comes first."""
     service = serve(echo)
     server = rig.server()
     clients = [rig.client(server, service, name=f"c{n}:1", state=f"c{n}") for n in range(2)]
@@ -85,7 +85,7 @@ def test_a_file_that_is_none_is_told_of(rig, serve, content):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a folder that it may not write to")
 def test_what_cannot_be_kept_is_told_of_once(rig, serve):
-    """A file stands where the folder should be: the tunnels go on."""
+    """Case 31: a file stands where the folder should be: the tunnels go on."""
     (rig.folder / "server-state").write_text("in the way")
     server = rig.server()
     one = rig.client(server, serve(echo))

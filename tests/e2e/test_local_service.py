@@ -25,7 +25,7 @@ def works(client):
 
 @pytest.mark.parametrize("plaintext", [None, True])
 def test_service_that_is_down(rig, plaintext):
-    """Case 12: visitors see RST at once; the client says which address failed and why."""
+    """Cases 12, 23: visitors see RST at once; the client says which address failed and why."""
     port = ports.one()
     client = rig.tunnel(f"127.0.0.1:{port}", plaintext=plaintext)
     client.wait_err(rf"WARN .*Nothing answers at 127\.0\.0\.1:{port} yet \(Connection refused\); "
@@ -48,7 +48,7 @@ def test_service_that_is_up_is_not_warned_about(rig, serve):
 
 
 def test_repeated_dial_failures_are_not_a_flood(rig):
-    """One line, then a count: 300 visitors do not write 300 lines."""
+    """Case 32: one line, then a count: 300 visitors do not write 300 lines."""
     client = rig.tunnel(f"127.0.0.1:{ports.one()}")
     for _ in range(300):
         assert visit("127.0.0.1", client.port)[0] == RST
@@ -64,7 +64,7 @@ def test_all_addresses_of_a_name_are_tried(rig):
 
 
 def test_black_hole(rig):
-    """No answer: RST after the 10 s of a dial, and the log says so."""
+    """Case 23: no answer: RST after the 10 s of a dial, and the log says so."""
     hole = rig.keep(BlackHole())
     client = rig.tunnel(f"127.0.0.1:{hole.port}")
     how, seconds = visit("127.0.0.1", client.port, 20)
@@ -79,7 +79,7 @@ def test_name_that_does_not_exist(rig):
 
 
 def test_slow_service(one_path, serve):
-    """Accepts, sleeps, answers: nothing hurries it."""
+    """Case 23: Accepts, sleeps, answers: nothing hurries it."""
     def sleepy(sock):
         assert read_exactly(sock, 5) == b"hello"
         time.sleep(3)
@@ -93,6 +93,7 @@ def test_slow_service(one_path, serve):
 
 
 def test_service_that_accepts_and_resets(one_path, serve):
+    """Case 23: each of 20 visitors is reset, and the tunnel lives."""
     way = one_path(serve(reset))
     for _ in range(20):
         how, seconds = visit(way.host, way.port)

@@ -147,7 +147,7 @@ def test_token_from_standard_input(rig, target):
 @pytest.mark.parametrize("who", ["client", "server"])
 @pytest.mark.parametrize("readable", [0o644, 0o640, 0o604])
 def test_readable_token_file_is_refused(rig, target, who, readable):
-    """With the command that mends it."""
+    """Case 42: with the command that mends it."""
     path = rig.write_secret("open", "a-secret-word", readable)
     if who == "server":
         one = rig.server(token_file=path, wait=False)
@@ -167,7 +167,7 @@ def test_missing_token_file(rig, target):
 @pytest.mark.parametrize("form", [["--token", "a-secret-word"], ["--token=a-secret-word"],
                                   ["-token", "a-secret-word"]])
 def test_token_is_wiped_from_the_command_line(rig, target, form):
-    """It works, is warned about, and `ps` does not show it."""
+    """Case 42: it works, is warned about, and `ps` does not show it."""
     server = rig.server(token_file=None, more=form)
     client = rig.client(server, target, token_file=None, more=form)
     works(client)
@@ -179,6 +179,7 @@ def test_token_is_wiped_from_the_command_line(rig, target, form):
 
 
 def test_token_is_wiped_from_the_environment(rig, target):
+    """Case 42: of both processes."""
     server = rig.server(token_file=None, env=rig.env(GOTUNNEL_TOKEN="a-secret-word"))
     client = rig.client(server, target, env=rig.env(GOTUNNEL_TOKEN="a-secret-word"),
                         token_file=None)
@@ -269,6 +270,7 @@ def test_no_prompt_for_loopback_or_off_a_terminal(rig, target, address):
 
 
 def test_token_never_shows_in_debug_logs(rig, target):
+    """Case 42: not even at --log-level debug."""
     server = rig.server(log_level="debug")
     client = rig.client(server, target, log_level="debug")
     works(client)

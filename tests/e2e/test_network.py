@@ -67,7 +67,7 @@ class Slicer:
 
 @pytest.mark.parametrize("plaintext", [None, True])
 def test_thin_slices(rig, serve, plaintext):
-    """Case 8: every frame, record and handshake arrives in pieces of 1 to 7 bytes."""
+    """Cases 8, 34: every frame, record and handshake arrives in pieces of 1 to 7 bytes."""
     server = rig.server(plaintext=plaintext)
     slicer = rig.keep(Slicer(server, (1, 7)))
     client = rig.client(("127.0.0.1", slicer.port), serve(echo), plaintext=plaintext,
@@ -83,8 +83,8 @@ def test_thin_slices(rig, serve, plaintext):
 
 @pytest.mark.parametrize("plaintext", [None, True])
 def test_cut_anywhere(rig, serve, plaintext):
-    """The connection ends after any number of bytes, handshake included: never a clean end
-    with bytes missing, and the client comes back once the way is free."""
+    """Cases 21, 27: the connection ends after any number of bytes, handshake included: never
+    a clean end with bytes missing, and the client comes back once the way is free."""
     size = MIB
     service = serve(quietly(source(SEED, size)))
     server = rig.server(plaintext=plaintext)
@@ -126,7 +126,7 @@ def quietly(handler):
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_process_that_sleeps_for_a_while(rig, serve, which):
-    """Server or client is stopped in mid-transfer and goes on: nothing is lost."""
+    """Case 38: server or client is stopped in mid-transfer and goes on: nothing is lost."""
     size = 100 * MIB
     client = rig.tunnel(serve(source(SEED, size)))
     with connect("127.0.0.1", client.port) as s:
@@ -256,7 +256,7 @@ def test_visitors_that_leave_while_the_client_dials(rig):
 
 
 def test_output_to_a_full_disk(rig, serve):
-    """Nobody can be told, and the tunnel works all the same."""
+    """Case 31: nobody can be told, and the tunnel works all the same."""
     server = rig.server()
     with open("/dev/full", "wb") as full:
         client = rig.add(Proc([rig.path, "client", "--server", f"127.0.0.1:{server.control}",

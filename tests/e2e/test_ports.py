@@ -146,7 +146,7 @@ def test_port_of_a_vanished_client_is_given_away_at_last(rig, client):
 
 
 def test_two_processes_of_one_name_do_not_evict_each_other(rig, target):
-    """The second one makes an instance of its own: both tunnels live."""
+    """Case 41: the second one makes an instance of its own: both tunnels live."""
     server = rig.server()
     a = rig.client(server, target, name="same:1", state="one-state")
     with connect("127.0.0.1", a.port) as kept:

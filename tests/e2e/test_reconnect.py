@@ -289,7 +289,7 @@ def test_resolving_anew(rig):
 
 
 def test_suspended_client_comes_back(rig, target):
-    """Stopped for longer than the server waits: noticed, and the same port again."""
+    """Case 38: stopped for longer than the server waits: noticed, and the same port again."""
     client = rig.tunnel(target)
     since = len(client.server.err.text)
     client.signal(signal.SIGSTOP)

@@ -65,7 +65,7 @@ def test_idle_process_ends_at_once(rig, serve, which, number):
 
 @pytest.mark.parametrize("which", ["server", "client"])
 def test_transfer_under_way_is_finished(rig, download, which):
-    """No new visitors, the old one gets everything, then exit 0."""
+    """Case 40: no new visitors, the old one gets everything, then exit 0."""
     client, finish = download
     proc = ends(rig, which)
     proc.signal(signal.SIGTERM)
@@ -79,7 +79,7 @@ def test_transfer_under_way_is_finished(rig, download, which):
 
 @pytest.mark.parametrize("which", ["server", "client"])
 def test_drain_has_an_end(rig, serve, which):
-    """A stream that stays open gets RST when the time is over; exit 0 all the same."""
+    """Case 40: a stream that stays open gets RST when the time is over; exit 0 all the same."""
     client = rig.tunnel(serve(echo), drain="1500ms", server={"drain": "1500ms"})
     with connect("127.0.0.1", client.port) as s:
         s.sendall(b"x")
@@ -96,6 +96,7 @@ def test_drain_has_an_end(rig, serve, which):
 @pytest.mark.parametrize("number", QUIT)
 @pytest.mark.parametrize("which", ["server", "client"])
 def test_second_signal_ends_at_once(rig, download, which, number):
+    """Case 40: with 128 + n, and the visitor is reset."""
     client, finish = download
     proc = ends(rig, which)
     proc.signal(number)
@@ -137,7 +138,7 @@ def test_client_that_ends_frees_its_port_and_its_visitors(rig, serve):
 
 @pytest.mark.parametrize("which", ["server", "client"])
 def test_killed_process_resets_its_streams(rig, download, which):
-    """kill -9 in mid-download: a prefix and RST, never a clean end."""
+    """Case 21: kill -9 in mid-download: a prefix and RST, never a clean end."""
     client, finish = download
     ends(rig, which).kill()     # the server's hold is 2 s here
     how, fault, whole = finish()

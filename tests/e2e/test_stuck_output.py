@@ -68,7 +68,7 @@ def listens(port):
 
 @pytest.mark.parametrize("kind", ["pipe", "terminal"])
 def test_server_whose_log_nobody_reads(rig, serve, kind):
-    """Lines are lost, and nothing else: not for another tenant, not for SIGTERM."""
+    """Case 32: lines are lost, and nothing else: not for another tenant, not for SIGTERM."""
     stuck = rig.keep(StuckPipe(kind))
     server = serve_into(rig, stuck)
     client = rig.client(server, serve(echo), plaintext=True)
@@ -91,7 +91,7 @@ def test_server_whose_log_nobody_reads(rig, serve, kind):
 
 @pytest.mark.parametrize("kind", ["pipe", "terminal"])
 def test_client_whose_output_nobody_reads(rig, serve, kind):
-    """stdout and stderr in one full pipe: the tunnel comes up and comes back all the same."""
+    """Case 32: stdout and stderr in one full pipe: the tunnel comes up and comes back all the same."""
     stuck = rig.keep(StuckPipe(kind))
     stuck.fill()
     with open(rig.token_file) as f:
@@ -111,7 +111,7 @@ def test_client_whose_output_nobody_reads(rig, serve, kind):
 
 
 def test_last_word_that_nobody_reads(rig):
-    """It waits a moment for its reader and ends with its code."""
+    """Case 32: it waits a moment for its reader and ends with its code."""
     stuck = rig.keep(StuckPipe())
     stuck.fill()
     server = rig.server()

@@ -69,18 +69,20 @@ def test_client_without_tls_talks_to_a_server_with_a_certificate(rig, target, au
 
 
 def test_wrong_authority(rig, target, authority):
+    """Case 25: signed by another."""
     other = Authority(rig.folder, "other")
     said = refused(rig, start(rig, authority), target, tls=True, tls_ca=other.cert)
     assert said[-2:] == [f"certificate is not signed by {other.cert}", COPY]
 
 
 def test_self_made_certificate_of_a_server_without_tls(rig, target, authority):
+    """Case 25: signed by itself."""
     said = refused(rig, rig.server(), target, tls=True, tls_ca=authority.cert)
     assert said[-2:] == [f"certificate is not signed by {authority.cert}", COPY]
 
 
 def test_system_roots_do_not_know_our_authority(rig, target, authority):
-    """No certs/ folder here, so the system's are taken; asked for, too."""
+    """Case 25: no certs/ folder here, so the system's are taken; asked for, too."""
     server = start(rig, authority)
     for given in ({}, {"tls_ca": "system"}):
         said = refused(rig, server, target, tls=True, **given)
@@ -141,6 +143,7 @@ def test_default_authority_in_certs(rig, target, authority):
     ("DNS:*.example", "localhost", r"*.example"),
 ])
 def test_wrong_host_name(rig, target, authority, san, host, names):
+    """Case 25: names and addresses of the certificate are others."""
     said = refused(rig, start(rig, authority, san), target, host=host, tls=True,
                    tls_ca=authority.cert)
     assert said[-2:] == [f"certificate is for {names}, not for {host}",
@@ -153,6 +156,7 @@ def stamp(days):
 
 
 def test_expired_certificate(rig, target, authority):
+    """Case 25: too late."""
     (end, end_stamp), (_, begin_stamp) = stamp(-3.5), stamp(-30)
     server = start(rig, authority, begin=begin_stamp, end=end_stamp)
     said = refused(rig, server, target, tls=True, tls_ca=authority.cert)
@@ -162,6 +166,7 @@ def test_expired_certificate(rig, target, authority):
 
 
 def test_certificate_that_is_not_valid_yet(rig, target, authority):
+    """Case 25: too early."""
     (begin, begin_stamp), (_, end_stamp) = stamp(5.5), stamp(30)
     server = start(rig, authority, begin=begin_stamp, end=end_stamp)
     said = refused(rig, server, target, tls=True, tls_ca=authority.cert)
@@ -189,6 +194,7 @@ def test_authority_file_that_is_not_there(rig, target, authority):
 
 
 def test_plaintext_client_at_an_encrypted_server(rig, target):
+    """Case 25: refused with exit 3."""
     server = rig.server()
     said = refused(rig, server, target, code=3, plaintext=True)
     assert said[-2:] == [f"127.0.0.1:{server.control} wants encryption", "leave out --plaintext"]
@@ -256,7 +262,7 @@ class Wire(threading.Thread):
 
 @pytest.mark.parametrize("plaintext", [None, True])
 def test_token_never_travels(rig, target, plaintext):
-    """Not even in plaintext; encrypted, the visitors' bytes do not show either."""
+    """Cases 25, 42: not even in plaintext; encrypted, the visitors' bytes do not show either."""
     server = rig.server(plaintext=plaintext)
     wire = rig.keep(Wire((server.host, server.control)))
     client = rig.client(("127.0.0.1", wire.port), target, token_file=server.token_file,
@@ -271,7 +277,7 @@ def test_token_never_travels(rig, target, plaintext):
 
 
 def test_names_of_a_forged_certificate_are_escaped(rig, target, authority):
-    """Anybody in between can offer one: what it says does not reach the terminal as it is."""
+    """Case 33: anybody in between can offer one: what it says does not reach the terminal as it is."""
     server = start(rig, authority, "DNS:a\x1b[2J\x1b[Hpassword:,DNS:\x9b31m.example")
     client = rig.client(server, target, host="localhost", tls=True, tls_ca=authority.cert,
                         wait=False)
