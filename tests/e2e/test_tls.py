@@ -3,12 +3,13 @@ import datetime
 import os
 import re
 import socket
+import ssl
 import threading
 
 import pytest
 
-from kit import limit
-from kit.origin import echo
+from kit import limit, until, wire
+from kit.origin import Origin, echo
 from kit.pki import Authority
 from kit.stream import connect, read_exactly
 
@@ -264,16 +265,16 @@ class Wire(threading.Thread):
 def test_token_never_travels(rig, target, plaintext):
     """Cases 25, 42: not even in plaintext; encrypted, the visitors' bytes do not show either."""
     server = rig.server(plaintext=plaintext)
-    wire = rig.keep(Wire((server.host, server.control)))
-    client = rig.client(("127.0.0.1", wire.port), target, token_file=server.token_file,
+    between = rig.keep(Wire((server.host, server.control)))
+    client = rig.client(("127.0.0.1", between.port), target, token_file=server.token_file,
                         plaintext=plaintext)
     with connect("127.0.0.1", client.port) as s:
         s.settimeout(limit(10))
         s.sendall(b"a secret of the visitor")
         assert read_exactly(s, 23) == b"a secret of the visitor"
-    assert server.token().encode() not in wire.seen
-    assert (b"a secret of the visitor" in wire.seen) == bool(plaintext)
-    assert len(wire.seen) > 200
+    assert server.token().encode() not in between.seen
+    assert (b"a secret of the visitor" in between.seen) == bool(plaintext)
+    assert len(between.seen) > 200
 
 
 def test_names_of_a_forged_certificate_are_escaped(rig, target, authority):
@@ -284,3 +285,41 @@ def test_names_of_a_forged_certificate_are_escaped(rig, target, authority):
     assert client.wait_exit() == 6
     assert not [b for b in client.err.data if b < 32 and b != 10]
     assert r"certificate is for a\x1b[2J\x1b[Hpassword:" in client.err.text
+
+
+def older(sock, authority):
+    """A server that has a good certificate and no TLS 1.3."""
+    cert, key = authority.issue("DNS:localhost,IP:127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(cert, key)
+    context.wrap_socket(sock, server_side=True)
+
+
+@pytest.mark.parametrize("kind", ["TLS 1.2", "plaintext"])
+@pytest.mark.parametrize("tls", [True, None])
+def test_server_that_is_not_encrypted_well(rig, target, authority, kind, tls):
+    """Case 25: nothing but a ClientHello is said to it, and no byte of the token."""
+    heard = []
+
+    def answer(sock):
+        data = sock.recv(65536, socket.MSG_PEEK)
+        heard.append(data)
+        if kind == "plaintext":
+            sock.recv(65536)
+            sock.sendall(wire.frame("HELLO_ACK", 0, bytes(56)))
+            heard.append(sock.recv(65536))
+            return
+        with pytest.raises((ssl.SSLError, OSError)):
+            older(sock, authority)
+
+    service = rig.keep(Origin(answer))
+    given = {"tls": True, "tls_ca": authority.cert} if tls else {}
+    one = rig.client(("127.0.0.1", service.port), target, wait=False, no_reconnect=True,
+                     token_file=rig.token_file, **given)
+    assert one.wait_exit() in (3, 5, 6)
+    until(lambda: not service.open, 10, "the end of the connection")
+    assert heard and heard[0][:1] == b"\x16"
+    with open(rig.token_file, "rb") as f:
+        assert f.read().strip() not in b"".join(heard)
+    assert not service.errors
