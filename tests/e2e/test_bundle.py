@@ -61,7 +61,8 @@ def test_what_else_is_in_it(root):
     names = {p.name for p in folder.rglob("*")}
     assert {"gotunnel-server", "gotunnel-client"} <= names
     for page in ("gotunnel.1", "gotunnel-server.1", "gotunnel-client.1", "gotunnel-gencert.1",
-                 "gotunnel-stats.1", "gotunnel-admin.7", "gotunnel-protocol.7"):
+                 "gotunnel-stats.1", "gotunnel-admin.7", "gotunnel-protocol.7",
+                 "gotunnel-security.7"):
         assert {page, f"{page}.gz"} & names, page
     # bash and fish look for a file by the command's own name.
     for command in ("gotunnel", "gotunnel-server", "gotunnel-client"):
