@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flat.h"
 #include "mux/session.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -32,6 +33,7 @@ struct kept {
 	size_t len;
 };
 
+static struct chunk_pool pool;
 static struct session session;
 static struct kept heard, said;	/* by the session, all of it */
 static unsigned logins, ends, admitted;
@@ -277,7 +279,7 @@ static void listen(void)
 	static uint8_t out[SESSION_COMPOSE_MIN * 4];
 
 	for (int i = 0; i < 4 && session_has_output(&session); i++)
-		keep(&said, out, session_compose(&session, out, sizeof out, now));
+		keep(&said, out, flat_compose(&session, out, sizeof out, now));
 }
 
 static void say(const uint8_t *data, size_t len)
@@ -380,6 +382,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const uint8_t instance[LOGIN_INSTANCE] = { 1 };
 	struct session_config config = {
 		.max_frame = 65536,
+		.pool = &pool,
 		.stream_credit = 65536,
 		.login_us = 5000000,
 		.heartbeat_us = 10000000,

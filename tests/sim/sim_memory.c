@@ -81,7 +81,7 @@ static size_t carry(struct duo_side *from, struct duo_side *to, size_t piece)
 	size_t n, at = 0;
 
 	watched = true;
-	n = session_compose(&from->session, out, sizeof out, duo.now);
+	n = flat_compose(&from->session, out, sizeof out, duo.now);
 	watched = false;
 	while (at < n) {
 		size_t part = n - at < piece ? n - at : piece;
@@ -120,6 +120,7 @@ static void start(struct duo_side *side, enum session_role role)
 	const struct session_config config = {
 		.role = role,
 		.max_frame = FRAME_DATA_DEFAULT,
+		.pool = &duo_pool,
 		.stream_credit = SESSION_STREAM_CREDIT,
 		.login_us = 5000000,
 		.heartbeat_us = 10000000,
@@ -200,6 +201,9 @@ static void end(void)
 {
 	watched = true;
 	duo_fini(&duo);
+	watched = false;
+	watched = true;
+	chunk_pool_trim(&duo_pool);
 	watched = false;
 }
 

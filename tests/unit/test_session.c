@@ -195,10 +195,10 @@ static void record(struct tape *client, struct tape *server)
 	client->len = server->len = 0;
 	duo_init(&d);
 	for (int i = 0; i < 2; i++) {
-		n = session_compose(&d.client.session, out, sizeof out, d.now);
+		n = flat_compose(&d.client.session, out, sizeof out, d.now);
 		session_feed(&d.server.session, out, n, d.now);
 		add(client, out, n);
-		n = session_compose(&d.server.session, out, sizeof out, d.now);
+		n = flat_compose(&d.server.session, out, sizeof out, d.now);
 		session_feed(&d.client.session, out, n, d.now);
 		add(server, out, n);
 	}
@@ -251,7 +251,7 @@ static void play(const struct tape *tape, enum session_role role, size_t cut, si
 	}
 	assert_int_equal(side->session.state, SESSION_DEAD);
 	memcpy(out->text, story.text, sizeof out->text);
-	out->len = session_compose(&side->session, out->said, sizeof out->said, d.now);
+	out->len = flat_compose(&side->session, out->said, sizeof out->said, d.now);
 	for (unsigned i = 0; i < side->opened; i++)
 		stream_release(&side->session, side->ends[i].st);
 	session_fini(&side->session);
