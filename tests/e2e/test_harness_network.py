@@ -532,9 +532,9 @@ def test_it_sleeps_when_nothing_moves(network_to):
 
 def test_nonsense_is_refused(network_to):
     network, _ = network_to(echo)
-    for words in ("", "sing", "delay", "delay sideways 3", "delay up x", "rate up 5", "cut", "cut rst",
-                  "cut rst both", "cut rst both at 5", "cut rst both conn 1", "storm rst 5 1 1 1",
-                  "new york", "source here"):
+    for words in ("", "sing", "delay", "delay sideways 3", "delay up x", "rate up 5", "cut",
+                  "cut rst", "cut rst both", "cut rst both at 5", "cut rst both conn 1",
+                  "storm rst 5 1 1 1", "new york", "source here"):
         with pytest.raises(AssertionError):
             network.tell(words)
     with call(network) as s:

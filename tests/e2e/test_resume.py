@@ -119,12 +119,14 @@ def test_cuts_around_each_frame_of_a_stream(rig, serve, tmp_path, kind, way):
     ends = [at - before for at in frame_ends(record.read_bytes()) if at > before]
     places = around([0, *ends], size)
     assert len(places) >= 8
+    talks = 1
     for number, at in enumerate(places):
-        cuts = place.network.count().cuts
         place.network.cut_at(kind, at, counted=way)
-        talk(place)
-        until(lambda: place.network.count().cuts == cuts + 1, 30, "the cut")
-        assert service.accepted == number + 2
+        while place.network.count().cuts == number:
+            talk(place)             # the last frames of one may come with the next
+            talks += 1
+            assert talks < 4 * len(places)
+        assert service.accepted == talks
 
 
 @pytest.mark.parametrize("kind", [RST, FIN])
@@ -380,12 +382,11 @@ def test_a_visitor_that_ends_meanwhile(rig, serve, kind, how):
     place.detach(kind)
     send_counters(s, STREAM, 50000, start=50000)
     if how == SAW_RST:
-        flushed(s)
-        time.sleep(0.2)         # the server has read it; a reset takes away what it has not
+        flushed(s)              # a reset takes away what the server's kernel does not have
         reset(s)
     else:
         s.shutdown(socket.SHUT_WR)
-    time.sleep(0.3)
+    time.sleep(1.5)             # longer than last bytes are waited for on a living tunnel
     assert service.results.empty()
     place.up()
     assert service.result() == (how, None, 100000)
@@ -405,7 +406,6 @@ def test_a_service_that_ends_meanwhile(rig, serve, kind, how):
         send_counters(sock, STREAM, 50000, start=50000)
         if how == SAW_RST:
             flushed(sock)
-            time.sleep(0.2)
             reset(sock)
 
     place = Place(rig, serve(handler), fast=kind == SILENCE)
@@ -414,7 +414,7 @@ def test_a_service_that_ends_meanwhile(rig, serve, kind, how):
         receive(s, checker, most=50000)
         place.detach(kind)
         go.set()
-        assert is_open(s, 0.6)
+        assert is_open(s, 1.5)
         place.up()
         assert (receive(s, checker), checker.fault, checker.count) == (how, None, 100000)
 
@@ -506,21 +506,6 @@ def test_sigterm_while_the_connection_is_away(rig, serve, which, kind):
             assert ending(s)[0] == SAW_RST
         else:
             assert service.result() == SAW_RST
-
-
-def test_sigterm_and_the_connection_is_back_in_the_drain(rig, serve):
-    """The streams may still end in good order."""
-    place = Place(rig, serve(echo), drain="20s", server={"drain": "20s"})
-    with place.visitor() as s:
-        echoes(s)
-        place.detach(RST)
-        place.client.signal(signal.SIGTERM)
-        place.client.wait_err("Shutting down")
-        place.up()
-        echoes(s)
-        s.shutdown(socket.SHUT_WR)
-        assert ending(s)[0] == SAW_FIN
-    assert place.client.wait_exit() == 0
 
 
 @pytest.mark.parametrize("kind", [RST, FIN])

@@ -9,10 +9,11 @@ import pytest
 from kit import limit, until, wire
 from kit.origin import echo
 from kit.place import echoes
-from kit.stream import RST, connect, ending, read_exactly
+from kit.stream import RST, connect, ending, read_exactly, reset
 from kit.wire import RawClient, frame, read_state, state
 
-OWNER = {"name": "owner:1", "instance": bytes(range(16))}
+OWNER = {"name": "owner:1", "instance": bytes(range(16)), "capabilities": wire.CAN_RESUME}
+OTHER = {"name": "thief:1", "instance": bytes(16), "capabilities": wire.CAN_RESUME}
 CREDIT = 256 * 1024
 
 
@@ -72,7 +73,7 @@ class Session:
 
     def lose(self):
         """The connection is gone; the session is not."""
-        wire_reset(self.link.sock)
+        reset(self.link.sock)
         time.sleep(0.2)
 
     def state(self, **more):
@@ -97,11 +98,6 @@ class Session:
         self.visitor.close()
 
 
-def wire_reset(sock):
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-
 @pytest.fixture
 def session(raw):
     one = Session(raw)
@@ -110,10 +106,11 @@ def session(raw):
 
 
 def test_the_hold_is_announced(rig, raw, server):
-    assert raw().login().hold == 60000
+    assert raw().login(capabilities=wire.CAN_RESUME).hold == 60000
+    assert raw().login(capabilities=0).hold == 0
     for given, wanted in (("0", 0), ("90s", 90000)):
         other = rig.server(plaintext=True, resume_hold=given, state=f"s{given}")
-        client = RawClient(other, other.token()).login()
+        client = RawClient(other, other.token()).login(capabilities=wire.CAN_RESUME)
         assert client.hold == wanted
         client.close()
 
@@ -170,14 +167,16 @@ def thefts():
 
 @pytest.mark.parametrize("detached", [False, True], ids=["attached", "detached"])
 @pytest.mark.parametrize("theft", [pytest.param(act, id=name) for name, act in thefts()])
-def test_a_stolen_session_id(session, raw, theft, detached):
+def test_a_stolen_session_id(request, session, raw, theft, detached):
     """RESUME_ERR, the thief may go on with a session of its own, the true one is unharmed."""
     if detached:
         session.lose()
     thief = raw().login(**OWNER)
     name, payload = theft(thief, session)
-    assert name == "RESUME_ERR", f"{name} {payload!r}"
-    assert struct.unpack(">H", payload)[0] != 0
+    # Another lane may also be taken for a breach of the protocol.
+    assert name == "RESUME_ERR" or (name == "ERROR" and "lane" in request.node.name), \
+        f"{name} {payload!r}"
+    assert struct.unpack(">H", payload[:2])[0] != 0
     if not detached:
         session.works()
     thief.close()
@@ -211,7 +210,7 @@ def test_a_proof_of_another_login(session, raw):
 
 def test_a_thief_gets_a_session_of_its_own_after_the_refusal(session, raw):
     session.lose()
-    thief = raw().login(name="thief:1", instance=bytes(16))
+    thief = raw().login(**OTHER)
     assert thief.resume(session.home, session.epoch + 1, key=thief.resume_key)[0] == "RESUME_ERR"
     port = thief.bind()
     assert port != session.port
@@ -269,7 +268,7 @@ def test_offsets_that_cannot_be(session, more):
 @pytest.mark.parametrize("kind, payload", [
     ("DATA", b"too early"), ("CREDIT", struct.pack(">QQ", CREDIT, 14)),
     ("CLOSE", struct.pack(">Q", 14)),
-])
+], ids=["DATA", "CREDIT", "CLOSE"])
 def test_frames_before_the_own_state(session, kind, payload):
     """No stream moves before both have said where they are."""
     session.lose()
@@ -286,7 +285,7 @@ def test_resume_out_of_place(session, raw, when):
     if when == "before AUTH":
         thief.greet(**OWNER)
     else:
-        thief.login(name="thief:1", instance=OWNER["instance"])
+        thief.login(**{**OTHER, "instance": OWNER["instance"]})
     if when == "after BIND":
         thief.bind()
     if when == "twice":

@@ -25,6 +25,7 @@ NAMES = {number: name for name, number in TYPES.items()}
 PROTOCOL, FLOW_CONTROL, AUTH_FAILED, CALM_DOWN, SHUTTING_DOWN, REPLACED = 1, 3, 4, 8, 10, 11
 VERSION, ENCRYPTION_REQUIRED, DIAL_REFUSED, DIAL_TIMEOUT = 14, 15, 17, 18
 LOCAL_RESET, CANCELLED, PORT_TAKEN, PORT_RANGE, PORTS_USED_UP = 20, 21, 23, 25, 26
+CAN_RESUME = 1                  # among the capabilities of HELLO and HELLO_ACK
 CREDIT = 256 * 1024
 MAX_FRAME = 256 * 1024
 HEAD = struct.Struct(">BBII")
@@ -126,8 +127,9 @@ def confirmations(shared, transcript):
 
 
 def resume_proof(key, session_id, epoch, lane, transcript):
-    return hmac.digest(key, b"resume" + session_id + struct.pack(">IB", epoch, lane) + transcript,
-                       "sha256")
+    """Bound to the login that it is sent after."""
+    text = b"gotunnel resume" + session_id + struct.pack(">IB", epoch, lane)
+    return hmac.digest(key, text + hashlib.sha256(transcript).digest(), "sha256")
 
 
 def state(highest=0, limit=1 << 20, consumed=0, entries=(), last=1):
