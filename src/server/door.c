@@ -2,6 +2,7 @@
 
 #include "auth/proof.h"
 #include "core/text.h"
+#include "net/sys.h"
 
 static bool turn_away_full(struct agent *a)
 {
@@ -22,6 +23,31 @@ static bool turn_away_put_off(struct agent *a)
 	return false;
 }
 
+/* It counts as a stranger no more. */
+static void forget(struct agent *a)
+{
+	if (a->is_stranger)
+		a->hub->strangers--;
+	a->is_stranger = false;
+}
+
+/* Sends one of a crowd away, if there is a crowd that a does not belong to: were
+ * it always the newcomer, a few addresses would keep everybody else out. */
+static bool make_room(struct agent *a)
+{
+	struct hub *h = a->hub;
+	struct sources_caller *c = sources_crowd(h->sources, &a->caller);
+	struct agent *other = c ? list_entry(c, struct agent, caller) : NULL;
+
+	if (!other)
+		return false;
+	forget(other);
+	sources_leave(h->sources, c, false, worker_now(&h->worker));
+	sys_linger_reset(other->link.conn.sock.fd, true);
+	agent_abort(other, "made room for another");
+	return true;
+}
+
 /* Whether it is one too many of those that nobody knows. */
 static bool is_too_many(struct agent *a)
 {
@@ -38,7 +64,7 @@ static bool is_too_many(struct agent *a)
 	if (n)
 		log_warn(NULL, "dropped %u control connection%s: %u are not logged in "
 			"(--max-unauthenticated %u)", n, n == 1 ? "" : "s", h->strangers, most);
-	return true;
+	return !make_room(a);
 }
 
 bool door_admit(struct agent *a)
@@ -76,14 +102,6 @@ uint32_t door_try(struct agent *a)
 		return 0;
 	shard_add(&h->worker.metrics.penalties, 1);
 	return (uint32_t)((wait_us + 999) / 1000);
-}
-
-/* It counts as a stranger no more. */
-static void forget(struct agent *a)
-{
-	if (a->is_stranger)
-		a->hub->strangers--;
-	a->is_stranger = false;
 }
 
 void door_login(struct agent *a)

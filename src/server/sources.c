@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "auth/siphash.h"
-#include "core/list.h"
 
 #define SECOND_US UINT64_C(1000000)
 #define FIRST_WAIT_US (15 * SECOND_US)
@@ -24,12 +23,16 @@ struct place {
 };
 
 struct source {
+	struct sources *table;
 	struct source *next;	/* in its bucket */
 	struct list idle;	/* on sources->idle[failures]: nothing of it is live */
 	uint64_t hash;
 	struct place place;
 	uint8_t failures;
 	uint16_t strangers, trying;
+	uint16_t idlers;	/* how many stand on `callers` */
+	struct list callers;	/* neither known nor trying yet, the oldest first */
+	struct list crowd;	/* on sources->crowds[idlers], when nothing of it is known */
 	unsigned sessions, visitors;
 	uint64_t until_us;	/* the end of the wait after the last failure */
 	uint64_t told_us;	/* when somebody was let in to be told of the wait */
@@ -42,6 +45,7 @@ struct sources {
 	size_t count;
 	size_t nidle;
 	struct list idle[SOURCES_MEASURED + 1]; /* by failures, the longest idle first */
+	struct list crowds[SOURCES_STRANGERS + 1]; /* by idlers, the longest there first */
 };
 
 /* --- the table -------------------------------------------------------------------- */
@@ -61,6 +65,8 @@ struct sources *sources_new(const uint64_t key[2])
 	memcpy(t->key, key, sizeof t->key);
 	for (size_t i = 0; i <= SOURCES_MEASURED; i++)
 		list_init(&t->idle[i]);
+	for (size_t i = 0; i <= SOURCES_STRANGERS; i++)
+		list_init(&t->crowds[i]);
 	return t;
 }
 
@@ -218,9 +224,12 @@ static struct source *get(struct sources *t, const struct place *place, uint64_t
 		return NULL;
 	if (t->count >= t->nbuckets)
 		resize(t, t->nbuckets * 2);
+	s->table = t;
 	s->place = *place;
 	s->hash = hash;
 	list_init(&s->idle);
+	list_init(&s->callers);
+	list_init(&s->crowd);
 	s->next = *bucket(t, hash);
 	*bucket(t, hash) = s;
 	t->count++;
@@ -242,6 +251,49 @@ static void settle(struct sources *t, struct source *s, uint64_t now_us)
 		evict(t);
 	list_append(&t->idle[s->failures], &s->idle);
 	t->nidle++;
+}
+
+/* --- crowds -------------------------------------------------------------------------- */
+
+static void rank(struct source *s)
+{
+	if (s->idlers && !s->sessions)
+		list_append(&s->table->crowds[s->idlers], &s->crowd);
+	else
+		list_remove(&s->crowd);
+}
+
+static void join_crowd(struct source *s, struct sources_caller *c)
+{
+	list_append(&s->callers, &c->node);
+	s->idlers++;
+	rank(s);
+}
+
+static void part_from_crowd(struct source *s, struct sources_caller *c)
+{
+	if (!list_is_on(&c->node))
+		return;
+	list_remove(&c->node);
+	s->idlers--;
+	rank(s);
+}
+
+struct sources_caller *sources_crowd(const struct sources *t, const struct sources_caller *c)
+{
+	unsigned own = c->source ? c->source->idlers : 1;
+
+	for (unsigned n = SOURCES_STRANGERS; n && n >= own; n--) {
+		struct list *first = list_first(&t->crowds[n]);
+		struct source *s = first ? list_entry(first, struct source, crowd) : NULL;
+		struct sources_caller *oldest;
+
+		if (!s)
+			continue;
+		oldest = list_entry(list_first(&s->callers), struct sources_caller, node);
+		return oldest == c ? NULL : oldest;
+	}
+	return NULL;
 }
 
 /* --- logins -------------------------------------------------------------------------- */
@@ -283,6 +335,9 @@ enum sources_verdict sources_enter(struct sources *t, struct sources_caller *c,
 	}
 	c->source = s;
 	c->stage = SOURCES_IN;
+	list_init(&c->node);
+	if (s && verdict == SOURCES_WELCOME)
+		join_crowd(s, c);
 	return verdict;
 }
 
@@ -297,6 +352,7 @@ uint64_t sources_try(struct sources_caller *c, uint64_t now_us)
 		if (!s->sessions && s->trying && s->failures + s->trying >= SOURCES_FREE)
 			return LOGIN_US;
 		s->trying++;
+		part_from_crowd(s, c);
 	}
 	c->stage = SOURCES_TRYING;
 	return 0;
@@ -311,6 +367,7 @@ void sources_login(struct sources_caller *c)
 		s->trying--;
 		s->sessions++;
 		s->failures = 0;
+		rank(s);
 	}
 	c->stage = SOURCES_LIVE;
 }
@@ -337,13 +394,17 @@ uint64_t sources_leave(struct sources *t, struct sources_caller *c, bool blame, 
 	struct source *s = c->source;
 	uint64_t wait = 0;
 
+	if (s && stage != SOURCES_OUT)
+		part_from_crowd(s, c);
 	*c = (struct sources_caller){ 0 };
 	if (!s || stage == SOURCES_OUT)
 		return 0;
-	if (stage == SOURCES_LIVE)
+	if (stage == SOURCES_LIVE) {
 		s->sessions--;
-	else
+		rank(s);
+	} else {
 		s->strangers--;
+	}
 	if (stage == SOURCES_TRYING) {
 		s->trying--;
 		if (blame && !s->sessions)

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "core/list.h"
+
 /*
  * Where connections come from, and what each place is answerable for. A source
  * is an IPv4 address or an IPv6 /64. 127.0.0.1 and ::1 are none: nothing is
@@ -46,6 +48,7 @@ enum sources_stage {
 struct sources_caller {
 	struct source *source;	/* NULL: of none */
 	enum sources_stage stage;
+	struct list node;	/* of its source's, as long as it may have to make room */
 };
 
 enum sources_verdict {
@@ -65,6 +68,13 @@ void sources_free(struct sources *t);
  * must wait one a second is welcome, to be told so by sources_try(). */
 enum sources_verdict sources_enter(struct sources *t, struct sources_caller *c,
 	const struct sockaddr *addr, uint64_t now_us);
+
+/* Who has to go when `c`, just let in, is one too many: the oldest of the source
+ * that has the most which have not begun to prove themselves, so that a crowd
+ * costs the crowd, and of equal sources the one that has had its for longest.
+ * NULL: c itself, where no other source has as many as its own. Never one of a
+ * source with a live session, nor one that is trying: such have few tries. */
+struct sources_caller *sources_crowd(const struct sources *t, const struct sources_caller *c);
 
 /* It wants to log in. 0: it may; else the time to wait. Once a connection. */
 uint64_t sources_try(struct sources_caller *c, uint64_t now_us);

@@ -174,6 +174,23 @@ def test_strangers_of_many_addresses(rig, server, canary):
     assert server.err.text.count("(--max-unauthenticated 128)") < 60
 
 
+def test_a_crowd_makes_room_for_others(rig, server, canary):
+    """Case 1: 20 addresses with 8 silent connections each keep nobody else out: 30 of 30 log in.
+
+    Dropped are those of the crowd; were it the newcomers, hardly one got in.
+    """
+    crowd = rig.keep(Crowd(server))
+    for number in range(160):
+        crowd.add("silent", f"127.0.1.{1 + number % 20}")
+    crowd.reap()
+    assert len(crowd.live) > 64
+    for number in range(30):
+        log_in(server, f"127.0.2.{1 + number}")
+        crowd.add("silent", f"127.0.1.{1 + number % 20}")
+    assert server.stats()["early_drops"] > 20
+    crowd.wait_until_closed(8)
+
+
 def dearest(server, context):
     """A stranger that has everything kept for it that it can: half a frame, half a record."""
     s = call(server)

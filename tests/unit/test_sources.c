@@ -433,6 +433,60 @@ static void early_drop(void **state)
 	assert_false(sources_drop_early(127, 128, UINT32_MAX));
 }
 
+/* --- crowds ------------------------------------------------------------------------------------ */
+
+static void gone(struct sources_caller *c)
+{
+	sources_leave(table, c, false, now);
+}
+
+/* Room is made by the oldest of the source with the most. */
+static void crowds(void **state)
+{
+	struct sources_caller big[3], small[2], known, one, local;
+
+	(void)state;
+	enter(&local, "127.0.0.1");
+	assert_null(sources_crowd(table, &local));
+	enter(&small[0], "192.0.2.2");
+	assert_ptr_equal(sources_crowd(table, &local), &small[0]);
+	assert_null(sources_crowd(table, &small[0]));
+	enter(&small[1], "192.0.2.2");
+	for (int i = 0; i < 3; i++)
+		enter(&big[i], "192.0.2.3");
+	enter(&one, "192.0.2.4");
+	assert_ptr_equal(sources_crowd(table, &one), &big[0]);
+	assert_ptr_equal(sources_crowd(table, &small[1]), &big[0]);
+	/* At the expense of its own, where no other has more. */
+	assert_ptr_equal(sources_crowd(table, &big[2]), &big[0]);
+	gone(&big[0]);
+	/* As many as the other: whoever has them for longer. */
+	assert_ptr_equal(sources_crowd(table, &one), &small[0]);
+	gone(&small[0]);
+	assert_ptr_equal(sources_crowd(table, &one), &big[1]);
+	/* Who has begun to prove itself is left alone. */
+	assert_int_equal(sources_try(&big[1], now), 0);
+	gone(&one);
+	enter(&one, "192.0.2.4");
+	assert_ptr_equal(sources_crowd(table, &one), &small[1]);
+	gone(&small[1]);
+	assert_ptr_equal(sources_crowd(table, &one), &big[2]);
+	/* And so is the rest of a source with a live session, also when that was there first. */
+	sources_login(&big[1]);
+	assert_null(sources_crowd(table, &one));
+	enter(&known, "192.0.2.3");
+	assert_null(sources_crowd(table, &one));
+	gone(&known);
+	gone(&big[1]);
+	gone(&one);
+	enter(&one, "192.0.2.4");
+	assert_ptr_equal(sources_crowd(table, &one), &big[2]);
+	gone(&big[2]);
+	gone(&one);
+	gone(&local);
+	assert_int_equal(sources_count(table), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -451,6 +505,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(live_ones_stay, prepare, clean),
 		cmocka_unit_test_setup_teardown(visitors, prepare, clean),
 		cmocka_unit_test(early_drop),
+		cmocka_unit_test_setup_teardown(crowds, prepare, clean),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
