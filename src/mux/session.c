@@ -110,8 +110,9 @@ static void end(struct session *s, enum session_end_kind kind, enum code code, u
 	s->ops->on_end(s->owner, &s->end);
 }
 
-void session_lost(struct session *s, const char *text)
+void session_lost(struct session *s, const char *text, uint64_t now_us)
 {
+	s->now_us = now_us;
 	if (resume_is_possible(s))
 		resume_detach(s, text);
 	else

@@ -302,7 +302,7 @@ void session_measure(struct session *s);
 /* The transport ended. `text` says how ("Connection reset by peer"). An open
  * session that both ends agreed to hold waits for another one; every other
  * ends. */
-void session_lost(struct session *s, const char *text);
+void session_lost(struct session *s, const char *text, uint64_t now_us);
 
 /* It ends now, whatever was agreed on. */
 void session_abandon(struct session *s, const char *text);

@@ -101,7 +101,7 @@ static bool expire(struct session *s, uint64_t blocked_us)
 	if (stuck)
 		session_abandon(s, text);
 	else if (text[0])
-		session_lost(s, text);
+		session_lost(s, text, s->now_us);
 	return s->state == SESSION_DEAD;
 }
 

@@ -111,13 +111,11 @@ static struct agent *recognise(struct agent *heir, const struct state_resume *r)
 /* The connection is the agent's from now on, and where it comes from. */
 static void swap_places(struct agent *a, struct agent *heir)
 {
-	struct sources_caller caller = a->caller;
 	struct sockaddr_storage peer = a->peer;
 
 	if (memcmp(a->who, heir->who, sizeof a->who) != 0)
 		log_debug(a->who, "comes from %s now", heir->who);
-	a->caller = heir->caller;
-	heir->caller = caller;
+	sources_swap(&a->caller, &heir->caller);
 	a->peer = heir->peer;
 	heir->peer = peer;
 	memcpy(a->who, heir->who, sizeof a->who);

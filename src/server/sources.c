@@ -1,5 +1,6 @@
 #include "server/sources.h"
 
+#include <assert.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -356,6 +357,15 @@ uint64_t sources_try(struct sources_caller *c, uint64_t now_us)
 	}
 	c->stage = SOURCES_TRYING;
 	return 0;
+}
+
+void sources_swap(struct sources_caller *a, struct sources_caller *b)
+{
+	struct source *s = a->source;
+
+	assert(a->stage == SOURCES_LIVE && b->stage == SOURCES_LIVE);
+	a->source = b->source;
+	b->source = s;
 }
 
 void sources_login(struct sources_caller *c)

@@ -82,6 +82,9 @@ uint64_t sources_try(struct sources_caller *c, uint64_t now_us);
 /* It has proved itself. */
 void sources_login(struct sources_caller *c);
 
+/* Both have proved themselves: each goes on as the other, where it comes from. */
+void sources_swap(struct sources_caller *a, struct sources_caller *b);
+
 /* It is over. blame: if it was trying, that was a failed login. Returns the wait that
  * this begins for its source, or 0. */
 uint64_t sources_leave(struct sources *t, struct sources_caller *c, bool blame, uint64_t now_us);

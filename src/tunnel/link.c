@@ -282,7 +282,7 @@ static void begin(struct link *l)
 	l->session.begun_us = l->opened_us; /* The time to log in began with the connection. */
 	l->has_begun = true;
 	if (code)
-		session_lost(&l->session, code_text(code));
+		session_abandon(&l->session, code_text(code));
 	link_wake(l);
 }
 
@@ -320,7 +320,7 @@ static void on_lost(struct conn *c, const char *why)
 	struct link *l = link_of(c);
 
 	if (l->has_begun)
-		session_lost(&l->session, why);
+		session_lost(&l->session, why, worker_now(l->worker));
 	if (!l->has_begun || l->session.state == SESSION_DEAD)
 		link_abort(l, why);
 }
@@ -376,7 +376,7 @@ int link_take_over(struct link *l, struct link *fresh)
 	err = conn_take_over(&l->conn, &fresh->conn, &conn_ops);
 	timer_stop(fresh->timer);
 	if (err)
-		session_lost(&l->session, strerror(-err));
+		session_lost(&l->session, strerror(-err), worker_now(l->worker));
 	return err;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "mux/resume.h"
 #include "net/sys.h"
 #include "tunnel/link.h"
 
@@ -300,7 +301,11 @@ static void on_dead_long_enough(struct timer *t)
 {
 	struct pipe *p = t->data;
 
-	pipe_reset(p, own_code(p));
+	/* Where there is no connection the far end's room is not known. */
+	if (resume_is_held(&p->link->session))
+		timer_start(t, HAND_OVER_MS);
+	else
+		pipe_reset(p, own_code(p));
 }
 
 static void limit_last_bytes(struct pipe *p)

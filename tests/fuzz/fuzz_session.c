@@ -265,7 +265,7 @@ static void feed(const uint8_t *data, size_t size, size_t step, bool cuts)
 		write_all();
 		session_tick(&session, 0, now);
 		if (cuts && data[at] % 5 == 0)
-			session_lost(&session, "cut");
+			session_lost(&session, "cut", now);
 		attach();
 	}
 }

@@ -136,7 +136,7 @@ static void start(struct duo_side *side, enum session_role role)
 	watched = true;
 	code = session_init(&side->session, &config, &duo_ops, side, duo.now);
 	if (code) /* As its owner does. */
-		session_lost(&side->session, code_text(code));
+		session_lost(&side->session, code_text(code), duo.now);
 	watched = false;
 }
 

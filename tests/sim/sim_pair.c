@@ -645,7 +645,7 @@ static void notice(struct node *n)
 	if (!n->is_used || n->peer || (queue_len(&n->in) && chance(4)))
 		return;
 	if (is_main(n) && n->session.state != SESSION_LOST && !n->side->over)
-		session_lost(&n->session, "cut");
+		session_lost(&n->session, "cut", now);
 	else if (!is_main(n))
 		stop(n);
 }
@@ -884,7 +884,7 @@ static void finish(void)
 	}
 	CHECK(second->drained);
 	session_finish(&first->node.session);
-	session_lost(&second->node.session, "closed");
+	session_lost(&second->node.session, "closed", now);
 	CHECK(first->end == SESSION_FINISHED && second->end == SESSION_GONE);
 	CHECK(second->node.session.end.code == CODE_SHUTTING_DOWN);
 }

@@ -72,7 +72,7 @@ static void reach(struct duo *d, enum session_role role, enum session_state stat
 		duo_settle(d);
 	}
 	if (state == SESSION_LOST || state == SESSION_ASKING || state == SESSION_SYNCING)
-		session_lost(s, "cut");
+		session_lost(s, "cut", d->now);
 	if (state == SESSION_ASKING || (state == SESSION_SYNCING && role == SESSION_CLIENT))
 		session_ask(s, &resume, d->now);
 	else if (state == SESSION_SYNCING)
