@@ -13,7 +13,7 @@ import pytest
 
 from kit import limit, until
 from kit.flood import SIZE, Flood
-from kit.network import BOTH, DOWN, FIN, KINDS, RST, SILENCE, UP
+from kit.network import BOTH, DOWN, FIN, KINDS, LOSS, RST, SILENCE, UP
 from kit.place import CUTS, DEAD, HOLD, Place, echoes, is_open, scaled
 from kit.stream import FIN as SAW_FIN
 from kit.stream import RST as SAW_RST
@@ -194,16 +194,17 @@ def test_a_short_silence_is_sat_out(rig, serve, seconds, way):
 
 
 @pytest.mark.parametrize("back", ["heal", "restore"])
-@pytest.mark.parametrize("way", [UP, DOWN, BOTH])
-def test_a_long_silence_is_survived(rig, serve, way, back):
+@pytest.mark.parametrize("kind, way", [(SILENCE, UP), (SILENCE, DOWN), (SILENCE, BOTH),
+                                       (LOSS, BOTH)])
+def test_a_long_silence_is_survived(rig, serve, kind, way, back):
     """45 s: dead after 25 s, and resumed. After "heal" the old connection speaks, too: nobody
-    listens to it."""
+    listens to it. (When packets get lost, the kernels do not acknowledge either.)"""
     service = serve(echo)
     place = Place(rig, service, fast=True)
     with place.visitor() as s, place.visitor() as idle:
         echoes(s)
         echoes(idle)
-        place.down(SILENCE, way)
+        place.down(kind, way)
         s.sendall(b"s" * 100000)
         time.sleep(scaled(45))
         assert is_open(s) and is_open(idle)
