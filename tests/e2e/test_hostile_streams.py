@@ -228,12 +228,12 @@ def test_frames_for_the_ids_of_another_session(server, canary, raw):
 def test_visitor_that_aborts_with_a_window_on_the_way(server, canary, raw):
     """Case 11: DATA for a stream that is over is dropped, and the session's credit comes back.
 
-    Each time half of what the session may send is in vain: were it not
-    counted back, the third would be too much.
+    In all 100 MiB are in vain, more than the session's window of 64 MiB: were
+    they not counted back, it would end for flow control.
     """
     one = raw()
     held = Resources(server)
-    for turn in range(400 // SCALE):
+    for _ in range(400):
         visitor, stream = visited(one)
         reset(visitor)
         assert one.expect("RESET")[1] == stream
