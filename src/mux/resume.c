@@ -163,7 +163,7 @@ static enum code say_state(struct session *s)
 	return say(s, &frame, true) ? CODE_OK : CODE_OVERLOADED;
 }
 
-void session_ask(struct session *s, const struct state_resume *resume, uint64_t now_us)
+void resume_ask(struct session *s, const struct state_resume *resume, uint64_t now_us)
 {
 	uint8_t *out;
 
@@ -174,7 +174,7 @@ void session_ask(struct session *s, const struct state_resume *resume, uint64_t 
 		output_commit(s, state_resume_encode(resume, out, OUTPUT_FRAME_MAX));
 }
 
-void session_adopt(struct session *s, uint32_t epoch, uint64_t now_us)
+void resume_adopt(struct session *s, uint32_t epoch, uint64_t now_us)
 {
 	enum code code;
 
@@ -189,7 +189,7 @@ void session_adopt(struct session *s, uint32_t epoch, uint64_t now_us)
 		session_fail(s, code, code_text(code));
 }
 
-void session_inherit(struct session *s, struct session *from)
+void resume_inherit(struct session *s, struct session *from)
 {
 	s->partial = from->partial;
 	s->partial_len = from->partial_len;

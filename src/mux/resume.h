@@ -23,6 +23,18 @@
 /* Whether the loss of the transport is survived now. */
 bool resume_is_possible(const struct session *s);
 
+/* Client, after on_detach: goes on over a new transport, on which a login was
+ * made that resume.proof is bound to. */
+void resume_ask(struct session *s, const struct state_resume *resume, uint64_t now_us);
+
+/* Server: goes on over the transport of a RESUME, which was checked. The one
+ * it had, if it had one, was closed. */
+void resume_adopt(struct session *s, uint32_t epoch, uint64_t now_us);
+
+/* After one of these: takes what `from`, whose transport it was, has of a frame
+ * that is not whole yet. */
+void resume_inherit(struct session *s, struct session *from);
+
 /* The transport is lost: keeps what there is and tells the owner. */
 void resume_detach(struct session *s, const char *text);
 

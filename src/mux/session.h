@@ -26,7 +26,7 @@
  *	HELLO -> AUTH -> BIND -> OPEN -> DRAIN -> DEAD
  *
  * An open session may outlive its transport, see mux/resume.h; on_detach says
- * that there is none for now, session_ask() and session_adopt() that there is
+ * that there is none for now, resume_ask() and resume_adopt() that there is
  * a new one.
  *
  * Output is pulled: session_compose() writes control frames first, then asks
@@ -127,7 +127,7 @@ struct session_ops {
 	 * one's transport. CODE_OK: the owner moves it there, not from inside
 	 * this call, and ends this one; else RESUME_ERR says the code. */
 	enum code (*on_resume)(void *owner, const struct state_resume *resume);
-	/* Client: the answer to session_ask() was no. The transport is the one
+	/* Client: the answer to resume_ask() was no. The transport is the one
 	 * of the session that was made for it, again. */
 	void (*on_resume_refused)(void *owner, enum code code);
 	/* The peer opens no more streams. */
@@ -306,18 +306,6 @@ void session_lost(struct session *s, const char *text, uint64_t now_us);
 
 /* It ends now, whatever was agreed on. */
 void session_abandon(struct session *s, const char *text);
-
-/* Client, after on_detach: goes on over a new transport, on which a login was
- * made that resume.proof is bound to. */
-void session_ask(struct session *s, const struct state_resume *resume, uint64_t now_us);
-
-/* Server: goes on over the transport of a RESUME, which was checked. The one
- * it had, if it had one, was closed. */
-void session_adopt(struct session *s, uint32_t epoch, uint64_t now_us);
-
-/* After one of these: takes what `from`, whose transport it was, has of a frame
- * that is not whole yet. */
-void session_inherit(struct session *s, struct session *from);
 
 /* Ends the session with an ERROR to the peer. */
 void session_fail(struct session *s, enum code code, const char *text);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mux/resume.h"
 #include "net/sys.h"
 #include "tunnel/prove.h"
 
@@ -383,7 +384,7 @@ int link_take_over(struct link *l, struct link *fresh)
 /* The session has its transport; when is it out of patience with it? */
 static void resume(struct link *l, struct link *fresh)
 {
-	session_inherit(&l->session, &fresh->session);
+	resume_inherit(&l->session, &fresh->session);
 	arm(l, session_tick(&l->session, 0, worker_now(l->worker)));
 	link_wake(l);
 }
@@ -398,7 +399,7 @@ int link_ask(struct link *l, struct link *fresh)
 	if (err)
 		return err;
 	memcpy(r.session_id, l->session.id, sizeof r.session_id);
-	session_ask(&l->session, &r, worker_now(l->worker));
+	resume_ask(&l->session, &r, worker_now(l->worker));
 	resume(l, fresh);
 	return 0;
 }
@@ -409,7 +410,7 @@ int link_adopt(struct link *l, struct link *fresh, uint32_t epoch)
 
 	if (err)
 		return err;
-	session_adopt(&l->session, epoch, worker_now(l->worker));
+	resume_adopt(&l->session, epoch, worker_now(l->worker));
 	resume(l, fresh);
 	return 0;
 }

@@ -45,7 +45,7 @@ def echo(sock):
 
 @pytest.mark.parametrize("kinds", [(RST,), (FIN,), (SILENCE,), KINDS], ids="+".join)
 def test_16_streams_both_ways_and_many_cuts(rig, plaintext, kinds):
-    """A third of the cuts falls into the login or RESUME of the connection after."""
+    """Case 35: a third of the cuts falls into the login or RESUME of the connection after."""
     # A silence takes its 25 s, even scaled: fewer of them.
     count = CUTS // 5 if kinds == (SILENCE,) else CUTS // 2 if SILENCE in kinds else CUTS
     flood = rig.keep(Flood())
@@ -218,7 +218,7 @@ def test_a_long_silence_is_survived(rig, serve, kind, way, back):
 
 @pytest.mark.parametrize("way", [UP, DOWN, BOTH])
 def test_a_silence_longer_than_the_hold(rig, serve, way):
-    """90 s: both ends see RST when 25 + 60 s are over; the tunnel itself comes back."""
+    """Case 36: 90 s: both ends see RST when 25 + 60 s are over; the tunnel itself comes back."""
     service = serve(echo)
     place = Place(rig, service, fast=True)
     with place.visitor() as s:

@@ -9,6 +9,7 @@
 
 #include "flat.h"
 #include "mux/binding.h"
+#include "mux/resume.h"
 #include "mux/session.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -245,9 +246,9 @@ static void attach(void)
 	if (session.state != SESSION_LOST)
 		return;
 	if (session.config.role == SESSION_CLIENT)
-		session_ask(&session, &resume, now);
+		resume_ask(&session, &resume, now);
 	else
-		session_adopt(&session, resume.epoch, now);
+		resume_adopt(&session, resume.epoch, now);
 }
 
 static void feed(const uint8_t *data, size_t size, size_t step, bool cuts)

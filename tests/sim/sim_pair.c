@@ -18,6 +18,7 @@
 #include "core/queue.h"
 #include "flat.h"
 #include "mux/binding.h"
+#include "mux/resume.h"
 #include "mux/session.h"
 
 enum {
@@ -610,11 +611,11 @@ static void move(struct node *from)
 	from->peer = NULL;
 	may_fail = true;
 	if (to->side == &client)
-		session_ask(&to->session, &resume, now);
+		resume_ask(&to->session, &resume, now);
 	else
-		session_adopt(&to->session, wanted_epoch, now);
+		resume_adopt(&to->session, wanted_epoch, now);
 	may_fail = false;
-	session_inherit(&to->session, &from->session);
+	resume_inherit(&to->session, &from->session);
 	stop(from);
 }
 

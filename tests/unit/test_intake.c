@@ -1,5 +1,6 @@
 #include "duo.h"
 
+#include "mux/resume.h"
 #include "wire/state.h"
 
 /* gotunnel-protocol(7), "Frames": who sends what, when, where. Written down
@@ -74,9 +75,9 @@ static void reach(struct duo *d, enum session_role role, enum session_state stat
 	if (state == SESSION_LOST || state == SESSION_ASKING || state == SESSION_SYNCING)
 		session_lost(s, "cut", d->now);
 	if (state == SESSION_ASKING || (state == SESSION_SYNCING && role == SESSION_CLIENT))
-		session_ask(s, &resume, d->now);
+		resume_ask(s, &resume, d->now);
 	else if (state == SESSION_SYNCING)
-		session_adopt(s, 2, d->now);
+		resume_adopt(s, 2, d->now);
 	if (state == SESSION_SYNCING)
 		s->state = state;
 }
