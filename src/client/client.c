@@ -13,6 +13,9 @@
 #include "core/text.h"
 #include "net/term.h"
 
+/* Bytes held for streams. */
+#define MOST_BUFFERED ((size_t)256 << 20)
+
 enum {
 	DIAL_MS = 10 * 1000,
 	CTRL_C_DRAIN_MS = 2000,
@@ -35,6 +38,7 @@ static void close_all(struct client *c)
 	client_pages_close(&c->pages);
 	local_close(&c->local);
 	signals_close(&c->signals);
+	pressure_close(&c->pressure);
 	worker_close(&c->worker);
 }
 
@@ -295,6 +299,7 @@ int client_run(const struct client_config *config)
 		free(c);
 		return log_fatal(config->command, 1, NULL, "cannot start: %s", strerror(-err));
 	}
+	pressure_init(&c->pressure, &c->worker, MOST_BUFFERED);
 	instance_open(&c->instance, config->state_dir, config->name);
 	keep_init(&c->keep, &c->worker, config);
 	local_init(&c->local, &c->worker, config->local_host, config->local_port);

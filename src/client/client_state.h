@@ -15,6 +15,7 @@
 #include "net/tls.h"
 #include "net/worker.h"
 #include "tunnel/link.h"
+#include "tunnel/pressure.h"
 
 /* A running client, as its parts share it: client.c has its life, uplink.c its
  * session with the server. Internal to client/. */
@@ -47,6 +48,7 @@ struct client {
 	struct dial *dial;
 	struct link *link;
 	struct comeback comeback;
+	struct pressure pressure;
 	struct failure failure;		/* why the last attempt or session ended */
 	bool has_failed;
 	uint16_t port;			/* the public port we have or had */

@@ -16,7 +16,8 @@ struct options {
 	bool tls, plaintext;
 	const char *tls_cert, *tls_key;
 	const char *token, *token_file, *state_dir;
-	uint64_t max_conns, max_conns_per_address, max_unauthenticated, drain, resume_hold;
+	uint64_t max_conns, max_conns_per_address, max_unauthenticated, max_buffered, drain,
+		resume_hold;
 	const char *admin;
 	bool no_request_log;
 };
@@ -58,6 +59,8 @@ static const struct opt options[] = {
 		NULL, false, "of these from one address; 0: any number" },
 	{ "max-unauthenticated", 0, OPT_UINT, AT(max_unauthenticated), "N", "128", 1, 100000, NULL,
 		false, "control connections that are not logged in yet, at once" },
+	{ "max-buffered", 0, OPT_UINT, AT(max_buffered), "MIB", "256", 16, 1048576, NULL, false,
+		"memory for bytes of streams that wait or may be sent again" },
 	{ "admin", 0, OPT_TEXT, AT(admin), "HOST:PORT", NULL, 0, 0, NULL, false,
 		"serve metrics and status on this loopback address, too; off: nowhere" },
 	{ "no-request-log", 0, OPT_BOOL, AT(no_request_log), NULL, NULL, 0, 0, NULL, false,
@@ -164,6 +167,7 @@ static int run(const struct options *o, const struct opt_sources *sources, struc
 		.max_conns = (unsigned)o->max_conns,
 		.max_conns_per_address = (unsigned)o->max_conns_per_address,
 		.max_unauthenticated = (unsigned)o->max_unauthenticated,
+		.max_buffered = (size_t)o->max_buffered << 20,
 		.drain_ms = o->drain,
 		.hold_ms = o->resume_hold,
 		.quiet = o->common.quiet,

@@ -52,6 +52,8 @@ struct chunk *chunk_take(struct chunk_pool *pool, size_t cap)
 	c->refs = 1;
 	c->at = c->len = 0;
 	pool->used += chunk_size(c);
+	if (pool->budget)
+		budget_take(pool->budget, chunk_size(c));
 	return c;
 }
 
@@ -64,6 +66,8 @@ void chunk_drop(struct chunk *c)
 		return;
 	pool = c->pool;
 	pool->used -= chunk_size(c);
+	if (pool->budget)
+		budget_give(pool->budget, chunk_size(c));
 	class = class_of(c->cap);
 	if (class == CHUNK_CLASSES || c->cap != sizes[class].cap ||
 		pool->spares[class] == sizes[class].spares) {

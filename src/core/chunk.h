@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/budget.h"
+
 /*
  * Counted pieces of memory for bytes that more than one holder needs: what was
  * read once is on its way to a socket and also kept until the far end has it,
@@ -18,6 +20,7 @@
 enum { CHUNK_CLASSES = 3 };
 
 struct chunk_pool {
+	struct budget *budget;	/* what it is counted into as well, or NULL */
 	size_t used;		/* bytes of the chunks that are held */
 	struct chunk *spare[CHUNK_CLASSES];
 	unsigned spares[CHUNK_CLASSES];

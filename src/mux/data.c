@@ -6,10 +6,23 @@
 /* A frame after which the next is expected to be large, too. */
 enum { LARGE_FRAME = 8 * 1024 };
 
+/* Whether the process has no memory for more than each stream's floor. */
+static bool is_short(const struct session *s)
+{
+	const struct budget *b = s->config.pool->budget;
+
+	return b && b->is_full && kept_is_wanted(s);
+}
+
+bool data_is_scarce(const struct session *s)
+{
+	return is_short(s) || credit_send_open(&s->send) < SESSION_FRAME_MIN;
+}
+
 uint64_t data_allowance(const struct session *s, const struct stream *st)
 {
 	uint64_t own = credit_send_open(&st->send);
-	uint64_t all = credit_send_open(&s->send);
+	uint64_t all = is_short(s) ? 0 : credit_send_open(&s->send);
 	uint64_t pending = credit_send_pending(&st->send);
 	uint64_t floor = pending < SESSION_FLOOR ? SESSION_FLOOR - pending : 0;
 
@@ -162,6 +175,8 @@ static size_t pull_chunk(struct session *s, struct batch *b, struct stream *st, 
 		batch_add(b, c, c->data, FRAME_HEAD + n);
 	else if (n)
 		writer_bytes(&b->w, c->data, FRAME_HEAD + n);
+	if (n && keeps && !st->kept)
+		st->taken_us = s->now_us;
 	if (n && keeps)
 		kept_add(st, c);
 	else

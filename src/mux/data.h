@@ -9,6 +9,10 @@
 /* The smallest rest of a batch in which a frame is begun. */
 enum { DATA_LEAST = SESSION_FRAME_MIN + 4 * (FRAME_HEAD + 16) };
 
+/* Whether streams have no more than their floors: the session's credit or the
+ * process's memory is spent. */
+bool data_is_scarce(const struct session *s);
+
 /* How much st may put into one frame by its own and the session's credit. */
 uint64_t data_allowance(const struct session *s, const struct stream *st);
 

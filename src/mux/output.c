@@ -118,7 +118,7 @@ void output_enlist(struct session *s, struct stream *st)
 	}
 	if (!st->is_ready || st->out != STREAM_FLOWING)
 		return;
-	if (list_is_on(&st->ready) && credit_send_open(&s->send) >= SESSION_FRAME_MIN)
+	if (list_is_on(&st->ready) && !data_is_scarce(s))
 		return; /* It has its turn already. */
 	if (credit_send_open(&st->send) < SESSION_FRAME_MIN)
 		return; /* The stream's next CREDIT enlists it. */

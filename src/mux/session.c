@@ -196,6 +196,11 @@ void session_shutdown(struct session *s, uint32_t drain_ms)
 		output_commit(s, control_shutdown_encode(&shutdown, out, OUTPUT_FRAME_MAX));
 }
 
+void session_relieve(struct session *s)
+{
+	output_feed_starved(s);
+}
+
 unsigned session_streams(const struct session *s)
 {
 	return (unsigned)s->streams.len;

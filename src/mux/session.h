@@ -320,6 +320,9 @@ void session_shutdown(struct session *s, uint32_t drain_ms);
 /* The peer's last word: AUTH_ERR or ERROR. Internal to mux/. */
 void session_end_by_peer(struct session *s, enum code code, uint32_t retry_ms, struct span text);
 
+/* There is memory again: streams that waited for it compete. */
+void session_relieve(struct session *s);
+
 /* Live streams. */
 unsigned session_streams(const struct session *s);
 

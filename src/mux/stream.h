@@ -50,6 +50,7 @@ struct stream {
 	uint64_t again;		/* the next byte to send: send.sent, or less while what a
 				 * lost transport carried is sent once more */
 	struct chunk *kept, *kept_end; /* see mux/kept.h */
+	uint64_t taken_us;	/* since when the peer takes nothing of it */
 	uint32_t seen;		/* epoch of the last STATE that named it */
 	struct flow_open open;	/* server: to be said again to who did not hear it */
 	struct list ready;	/* on the session's fresh, bulk or starved list */

@@ -10,6 +10,7 @@ int worker_init(struct worker *w, uv_loop_t *loop)
 	int err;
 
 	*w = (struct worker){ .loop = loop };
+	w->chunks.budget = &w->budget;
 	w->raw = malloc(WORKER_SCRATCH);
 	w->plain = malloc(WORKER_SCRATCH);
 	err = w->raw && w->plain ? poller_init(&w->poller, loop) : -ENOMEM;

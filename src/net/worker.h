@@ -24,6 +24,8 @@ enum {
 	WORKER_OUT = WORKER_COMPOSE + 4096,	/* with the overhead of TLS */
 };
 
+struct pressure;
+
 struct worker {
 	uv_loop_t *loop;
 	struct poller poller;
@@ -31,6 +33,8 @@ struct worker {
 	uint8_t *plain;		/* WORKER_SCRATCH: what TLS makes of it */
 	uint8_t *spare[2];	/* output buffers at rest, or NULL */
 	struct chunk_pool chunks; /* what streams have sent and keep */
+	struct budget budget;	/* of these, and of what waits in queues */
+	struct pressure *pressure; /* who acts when it is short (tunnel/), or NULL */
 	struct metrics metrics;	/* this worker's shard */
 };
 

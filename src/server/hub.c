@@ -118,6 +118,7 @@ void hub_close(struct hub *h)
 	if (listener_is_open(&h->control))
 		listener_close(&h->control);
 	trace_close(&h->trace);
+	pressure_close(&h->pressure);
 	leases_close(&h->leases);
 	timer_free(h->drain);
 	h->drain = NULL;

@@ -16,6 +16,7 @@
 #include "server/portpool.h"
 #include "server/server.h"
 #include "server/sources.h"
+#include "tunnel/pressure.h"
 #include "tunnel/trace.h"
 
 struct admin;
@@ -36,6 +37,7 @@ struct hub {
 	struct listener control;
 	struct signals signals;
 	struct trace trace;
+	struct pressure pressure;
 	struct admin *admin;	/* NULL: none */
 	struct timer *drain;
 	struct list agents;	/* every control connection */

@@ -234,6 +234,7 @@ int server_run(const struct server_config *config)
 	err = worker_init(&h.worker, &loop);
 	if (err)
 		return log_fatal("server", 1, NULL, "cannot start: %s", strerror(-err));
+	pressure_init(&h.pressure, &h.worker, config->max_buffered);
 	h.signals.data = &h;
 	signals_open(&h.signals, &loop, on_signal);
 	trace_init(&h.trace, &h.worker, &trace);

@@ -2,6 +2,7 @@
 #define SERVER_SERVER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* What the options of `gotunnel server` come to. Strings belong to the
@@ -23,6 +24,7 @@ struct server_config {
 	unsigned max_conns;	/* 0: from the descriptor limit */
 	unsigned max_conns_per_address; /* 0: no cap */
 	unsigned max_unauthenticated;
+	size_t max_buffered;	/* bytes held for streams */
 	uint64_t drain_ms;
 	bool quiet;
 	bool request_log;	/* watch HTTP, write a line a request and connection */

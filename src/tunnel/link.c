@@ -6,6 +6,7 @@
 
 #include "mux/resume.h"
 #include "net/sys.h"
+#include "tunnel/pressure.h"
 #include "tunnel/prove.h"
 
 enum {
@@ -229,6 +230,11 @@ static bool is_drained(const struct link *l)
 		list_is_empty(&l->pipes) && !session_has_output(&l->session) && !l->conn.out;
 }
 
+static bool may_read(const struct link *l)
+{
+	return session_may_feed(&l->session) && !pressure_holds(l->worker->pressure, l);
+}
+
 static void flush(struct turn *turn)
 {
 	struct link *l = list_entry(turn, struct link, flush);
@@ -253,7 +259,7 @@ static void flush(struct turn *turn)
 		(!l->conn.out && !session_has_output(&l->session))))
 		close_now(l);
 	else if (!l->is_finishing)
-		conn_read(&l->conn, session_may_feed(&l->session));
+		conn_read(&l->conn, may_read(l));
 	if (!l->is_closed && l->session.credit_us < l->timer_due_us)
 		arm(l, l->session.credit_us);
 }
@@ -300,7 +306,7 @@ static void on_bytes(struct conn *c, const uint8_t *data, size_t len)
 		return;
 	session_feed(&l->session, data, len, worker_now(l->worker));
 	if (!l->is_finishing)
-		conn_read(c, session_may_feed(&l->session));
+		conn_read(c, may_read(l));
 }
 
 static void on_space(struct conn *c)
@@ -440,6 +446,7 @@ static void on_gone(struct turn *turn)
 		timer_start(l->timer, 50);
 		return;
 	}
+	pressure_leave(l->worker->pressure, l);
 	timer_free(l->timer);
 	l->timer = NULL;
 	if (l->has_begun)
@@ -531,6 +538,7 @@ int link_open(struct link *l, struct worker *w, int fd, const struct link_config
 		timer_free(l->timer);
 		return err;
 	}
+	pressure_join(w->pressure, l);
 	arm(l, worker_now(w) + config->session.login_us);
 	return 0;
 }

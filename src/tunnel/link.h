@@ -77,6 +77,7 @@ struct link {
 	uint64_t timer_due_us;
 	uint64_t opened_us;
 	struct list pipes;
+	struct list of_worker;	/* see tunnel/pressure.h */
 	bool has_begun;		/* the session was initialised */
 	bool is_known;		/* the login succeeded */
 	bool is_finishing;	/* the session ended, its last words leave */

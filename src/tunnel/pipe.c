@@ -42,6 +42,19 @@ void pipe_join(struct pipe *p, struct stream *st)
 	st->user = p;
 }
 
+/* Tells the meter and the budget what waits now. */
+static void queue_changed(struct pipe *p)
+{
+	struct budget *b = &p->link->worker->budget;
+
+	meter_queue(&p->meter, queue_len(&p->queue));
+	if (p->queue.cap > p->charged)
+		budget_take(b, p->queue.cap - p->charged);
+	else if (p->queue.cap < p->charged)
+		budget_give(b, p->charged - p->queue.cap);
+	p->charged = p->queue.cap;
+}
+
 /* --- ending ---------------------------------------------------------------- */
 
 static void let_stream_go(struct pipe *p)
@@ -65,6 +78,7 @@ static void finish(struct pipe *p)
 	poller_close_sock(&p->sock);
 	queue_fini(&p->queue);
 	queue_fini(&p->answer);
+	queue_changed(p);
 	meter_close(&p->meter, p->code, worker_now(p->link->worker));
 	if (p->timer)
 		timer_free(p->timer);
@@ -123,6 +137,8 @@ static void consumed(struct pipe *p, size_t n)
 {
 	if (p->stream && p->state == PIPE_FLOWING)
 		stream_consumed(&p->link->session, p->stream, n);
+	if (!p->link->conn.reading)
+		link_wake(p->link); /* It may read on. */
 }
 
 /* The socket takes no more. What it still has to say is read to its end
@@ -138,7 +154,7 @@ static void break_off(struct pipe *p)
 	}
 	p->broken = true;
 	queue_fini(&p->queue);
-	meter_queue(&p->meter, queue_len(&p->queue));
+	queue_changed(p);
 	consumed(p, queued);
 	if (p->eof)
 		pipe_reset(p, own_code(p));
@@ -185,7 +201,8 @@ static void flush(struct pipe *p)
 
 	if (n) {
 		queue_drop(&p->queue, n);
-		meter_queue(&p->meter, queue_len(&p->queue));
+		p->moved_us = worker_now(p->link->worker);
+		queue_changed(p);
 		consumed(p, n);
 	}
 	if (p->broken)
@@ -198,6 +215,8 @@ void pipe_take(struct pipe *p, const uint8_t *data, size_t len)
 {
 	size_t n = 0;
 
+	if (queue_len(&p->queue) == 0)
+		p->moved_us = worker_now(p->link->worker);
 	meter_show(&p->meter, false, data, len);
 	if (p->state == PIPE_ANSWERING)
 		meter_count(&p->meter, false, len);
@@ -216,7 +235,7 @@ void pipe_take(struct pipe *p, const uint8_t *data, size_t len)
 	} else if (queue_append(&p->queue, data + n, len - n) < 0) {
 		pipe_reset(p, CODE_OVERLOADED);
 	} else {
-		meter_queue(&p->meter, queue_len(&p->queue));
+		queue_changed(p);
 		if (p->state == PIPE_WAITING && p->on_bytes)
 			p->on_bytes(p);
 	}
@@ -394,7 +413,7 @@ void pipe_answer(struct pipe *p, const void *data, size_t len)
 	p->state = PIPE_ANSWERING;
 	timer_start(p->timer, ANSWER_MS);
 	queue_fini(&p->queue);
-	meter_queue(&p->meter, queue_len(&p->queue));
+	queue_changed(p);
 	meter_count(&p->meter, false, queued);
 	stream_consumed(&p->link->session, p->stream, queued);
 	stream_ready(&p->link->session, p->stream);

@@ -48,6 +48,8 @@ struct pipe {
 	bool broken;		/* the socket takes no more bytes */
 	enum code code;		/* why it was reset, CODE_OK: it was not */
 	bool by_peer;		/* the far end reset it */
+	size_t charged;		/* what its queue occupies, as told to the budget */
+	uint64_t moved_us;	/* since when the socket takes nothing of the queue */
 	struct meter meter;	/* bytes socket to stream, and back */
 	uint64_t ending_us;	/* since when it hands over */
 	struct queue answer;	/* what is still to be said while answering */

@@ -107,6 +107,48 @@ def test_tenants_full_of_stuck_streams(rig, serve):
     assert " lost: " not in server.err.text
 
 
+def test_the_budget_of_the_process(rig, serve):
+    """Case 28: what all streams hold stays within --max-buffered; those that took nothing
+    for 10 s are reset for it, and nobody else notices."""
+    tenants, stuck, budget = 6, 120 // SCALE, 24 * MIB
+    env = rig.env(GOTUNNEL_TEST_TIME_SCALE=str(2))
+    server = rig.server(no_request_log=True, drain="1s", max_buffered=24, env=env)
+    canary = rig.keep(Canary(rig, serve, server))
+    service = serve(torrent)
+    clients = [rig.client(server, str(service), name=f"t{n}:1", state=f"t{n}", drain="1s",
+                          no_request_log=True, env=env) for n in range(tenants)]
+    memory, most = server.rss(), 0
+    held = []
+    for client in clients:
+        for _ in range(stuck):
+            s = connect("127.0.0.1", client.port, receive_buffer=4096)
+            s.sendall(b"s")
+            held.append(s)
+
+    def somebody_was_reset():
+        nonlocal most
+        most = max(most, server.rss())
+        return "took nothing for 10s reset" in server.err.text
+    until(somebody_was_reset, 60, "the end of the stalled")
+    # Each stream has its floor, and a share is read to its end.
+    assert most - memory < HELD + 2 * budget + tenants * stuck * 64 * 1024
+    for client in clients:
+        until(lambda: is_served(client.port), 60, "a new visitor served")
+    for s in held:
+        reset(s)
+    canary.close()
+    rig.closers.remove(canary)
+
+
+def is_served(port):
+    try:
+        with connect("127.0.0.1", port, 5) as s:
+            s.sendall(b"s")
+            return len(read_exactly(s, 16 * 1024)) == 16 * 1024
+    except OSError:
+        return False
+
+
 def flood(count, threads, run):
     """run() so often, by so many threads, whatever comes of it."""
     def work():

@@ -1,0 +1,27 @@
+#include "core/budget.h"
+
+void budget_take(struct budget *b, size_t n)
+{
+	b->used += n;
+	if (!b->most)
+		return;
+	if (b->used >= b->most)
+		b->is_full = true;
+	if (b->is_high || b->used < b->most / 4 * 3)
+		return;
+	b->is_high = true;
+	if (b->on_high)
+		b->on_high(b);
+}
+
+void budget_give(struct budget *b, size_t n)
+{
+	b->used -= n;
+	if (b->is_high && b->used < b->most / 4 * 3)
+		b->is_high = false;
+	if (!b->is_full || b->used >= b->most / 8 * 7)
+		return;
+	b->is_full = false;
+	if (b->on_room)
+		b->on_room(b);
+}

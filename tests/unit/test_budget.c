@@ -1,0 +1,77 @@
+#include "unit.h"
+
+#include "core/budget.h"
+
+static unsigned highs, rooms;
+
+static void on_high(struct budget *b)
+{
+	assert_true(b->used >= b->most / 4 * 3);
+	highs++;
+}
+
+static void on_room(struct budget *b)
+{
+	assert_true(b->used < b->most / 8 * 7);
+	rooms++;
+}
+
+static void levels(void **unused)
+{
+	static const struct row {
+		long change;
+		unsigned highs, rooms;
+		bool is_high, is_full;
+	} rows[] = {
+		{ 599, 0, 0, false, false },
+		{ 1, 1, 0, true, false },	/* three quarters */
+		{ 100, 1, 0, true, false },
+		{ -101, 1, 0, false, false },
+		{ 1, 2, 0, true, false },	/* and again */
+		{ 199, 2, 0, true, false },
+		{ 1, 2, 0, true, true },	/* all of it */
+		{ 500, 2, 0, true, true },	/* floors may exceed it */
+		{ -600, 2, 0, true, true },
+		{ -1, 2, 1, true, false },	/* below seven eighths */
+		{ -699, 2, 1, false, false },
+		{ 800, 3, 1, true, true },
+		{ -800, 3, 2, false, false },
+	};
+	struct budget b = { .most = 800, .on_high = on_high, .on_room = on_room };
+	size_t used = 0;
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		if (rows[i].change > 0)
+			budget_take(&b, (size_t)rows[i].change);
+		else
+			budget_give(&b, (size_t)-rows[i].change);
+		used += (size_t)rows[i].change;
+		assert_int_equal(b.used, used);
+		assert_int_equal(highs, rows[i].highs);
+		assert_int_equal(rooms, rows[i].rooms);
+		assert_int_equal(b.is_high, rows[i].is_high);
+		assert_int_equal(b.is_full, rows[i].is_full);
+	}
+}
+
+static void without_a_limit(void **unused)
+{
+	struct budget b = { 0 };
+
+	(void)unused;
+	budget_take(&b, SIZE_MAX / 2);
+	assert_false(b.is_full || b.is_high);
+	budget_give(&b, SIZE_MAX / 2);
+	assert_int_equal(b.used, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(levels),
+		cmocka_unit_test(without_a_limit),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
