@@ -16,7 +16,7 @@ struct options {
 	bool tls, plaintext;
 	const char *tls_cert, *tls_key;
 	const char *token, *token_file, *state_dir;
-	uint64_t max_conns, max_conns_per_address, max_unauthenticated, max_buffered, drain,
+	uint64_t max_conns, max_conns_per_address, max_unauthenticated, max_buffered, max_sessions, drain,
 		resume_hold;
 	const char *admin;
 	bool no_request_log;
@@ -59,6 +59,8 @@ static const struct opt options[] = {
 		NULL, false, "of these from one address; 0: any number" },
 	{ "max-unauthenticated", 0, OPT_UINT, AT(max_unauthenticated), "N", "128", 1, 100000, NULL,
 		false, "control connections that are not logged in yet, at once" },
+	{ "max-sessions", 0, OPT_UINT, AT(max_sessions), "N", "0", 0, 1000000, NULL, false,
+		"clients with tunnels at once; 0: by the descriptor limit" },
 	{ "max-buffered", 0, OPT_UINT, AT(max_buffered), "MIB", "256", 16, 1048576, NULL, false,
 		"memory for bytes of streams that wait or may be sent again" },
 	{ "admin", 0, OPT_TEXT, AT(admin), "HOST:PORT", NULL, 0, 0, NULL, false,
@@ -167,6 +169,7 @@ static int run(const struct options *o, const struct opt_sources *sources, struc
 		.max_conns = (unsigned)o->max_conns,
 		.max_conns_per_address = (unsigned)o->max_conns_per_address,
 		.max_unauthenticated = (unsigned)o->max_unauthenticated,
+		.max_sessions = (unsigned)o->max_sessions,
 		.max_buffered = (size_t)o->max_buffered << 20,
 		.drain_ms = o->drain,
 		.hold_ms = o->resume_hold,

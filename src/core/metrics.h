@@ -43,6 +43,8 @@
 		"Times that a session went on over a new connection.")                           \
 	X(resumes_refused, counter, "gotunnel_resumes_refused_total",                            \
 		"Times that a session to be resumed was not there.")                             \
+	X(sessions_refused, counter, "gotunnel_sessions_refused_total",                          \
+		"Sessions refused because too many had tunnels, or had none.")                   \
 	X(streams_stalled, counter, "gotunnel_streams_stalled_total",                            \
 		"Streams that took nothing for 10 s, reset because memory was short.")           \
 	X(waits_in_vain, counter, "gotunnel_waits_in_vain_total",                                \

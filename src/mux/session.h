@@ -172,6 +172,7 @@ struct session_config {
 	uint32_t max_frame;
 	uint32_t stream_credit;
 	uint64_t login_us;	/* 0: none; from the first tick */
+	uint64_t bind_us;	/* server: for the first tunnel, or a RESUME; 0: none */
 	uint64_t heartbeat_us;
 	uint64_t dead_us;
 	uint64_t stuck_us;	/* a transport that takes no byte for so long */

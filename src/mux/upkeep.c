@@ -90,6 +90,9 @@ static bool expire(struct session *s, uint64_t blocked_us)
 	if (logging_in && has_passed(s, s->begun_us, s->config.login_us))
 		snprintf(text, sizeof text, "no login within %us",
 			(unsigned)(s->config.login_us / 1000000));
+	else if (s->state == SESSION_BIND && has_passed(s, s->begun_us, s->config.bind_us))
+		snprintf(text, sizeof text, "asked for no tunnel within %us",
+			(unsigned)(s->config.bind_us / 1000000));
 	else if (has_passed(s, s->heard_us, s->config.dead_us))
 		snprintf(text, sizeof text, "no answer for %us",
 			(unsigned)(s->config.dead_us / 1000000));
@@ -121,6 +124,8 @@ static uint64_t next_tick(const struct session *s, uint64_t blocked_us)
 			earlier(&next, s->begun_us + s->config.login_us);
 		return next;
 	}
+	if (s->state == SESSION_BIND && s->config.bind_us)
+		earlier(&next, s->begun_us + s->config.bind_us);
 	earlier(&next, calm + s->config.heartbeat_us);
 	earlier(&next, s->credit_us);
 	if (blocked_us && s->config.stuck_us)

@@ -18,6 +18,8 @@ enum {
 	ASKS_AT_ONCE = 2 * EXPOSES_MAX, /* BINDs, and how many more a second: each */
 	ASKS_A_SECOND = 16,		/* costs a listener and a line */
 	LOGIN_US = 5 * 1000 * 1000,
+	BIND_US = 15 * 1000 * 1000,	/* since it connected */
+	GUESTS_MAX = 64,	/* logged in, and no tunnel asked for */
 	HEARTBEAT_US = 10 * 1000 * 1000,
 	DEAD_US = 25 * 1000 * 1000,
 	STUCK_US = 30 * 1000 * 1000,
@@ -69,6 +71,51 @@ static void tell_login(struct agent *a, const struct session *s)
 			"a proxy in front of this port; set one by --token-file", a->who);
 }
 
+static void leave_guests(struct agent *a)
+{
+	if (a->is_guest)
+		a->hub->guests--;
+	a->is_guest = false;
+}
+
+/* Whoever holds the token can log in as often as there are descriptors; those
+ * that then do nothing are few. */
+static void be_a_guest(struct agent *a)
+{
+	struct hub *h = a->hub;
+
+	if (h->guests >= GUESTS_MAX) {
+		shard_add(&h->worker.metrics.sessions_refused, 1);
+		session_fail_retry(&a->link.session, CODE_LIMIT, 1000,
+			"too many sessions without a tunnel");
+		return;
+	}
+	a->is_guest = true;
+	h->guests++;
+}
+
+/* It asks for its first tunnel: may it stay? */
+static bool be_a_member(struct agent *a)
+{
+	struct hub *h = a->hub;
+	unsigned n;
+
+	if (a->is_member)
+		return true;
+	if (h->members >= h->members_max) {
+		shard_add(&h->worker.metrics.sessions_refused, 1);
+		n = hub_tally(h, &h->member_log);
+		if (n)
+			log_warn(NULL, "refused %u session%s, the last of %s: %u have tunnels "
+				"(--max-sessions)", n, n == 1 ? "" : "s", a->who, h->members);
+		return false;
+	}
+	leave_guests(a);
+	a->is_member = true;
+	h->members++;
+	return true;
+}
+
 static void on_login(struct link *l)
 {
 	struct agent *a = agent_of(l);
@@ -85,6 +132,8 @@ static void on_login(struct link *l)
 	a->asks_us = worker_now(l->worker);
 	if (a->hub->is_stopping)
 		agent_shutdown(a, 0);
+	else
+		be_a_guest(a);
 }
 
 /* --- tunnels -------------------------------------------------------------------- */
@@ -175,7 +224,7 @@ static void on_bind(struct link *l, const struct bind_request *request)
 		refuse(a, request->id, CODE_FORBIDDEN);
 		return;
 	}
-	if (count(a) >= EXPOSES_MAX) {
+	if (count(a) >= EXPOSES_MAX || !be_a_member(a)) {
 		refuse(a, request->id, CODE_LIMIT);
 		return;
 	}
@@ -336,6 +385,9 @@ static void on_closed(struct link *l)
 	struct hub *h = a->hub;
 
 	rejoin_forget(a);
+	leave_guests(a);
+	if (a->is_member)
+		h->members--;
 	list_remove(&a->rejoin.node);
 	door_leave(a);
 	list_remove(&a->node);
@@ -370,6 +422,7 @@ void agent_accept(struct hub *h, int fd, const struct sockaddr_storage *peer)
 			.max_frame = FRAME_DATA_DEFAULT,
 			.stream_credit = SESSION_STREAM_CREDIT,
 			.login_us = LOGIN_US,
+			.bind_us = BIND_US,
 			.heartbeat_us = HEARTBEAT_US,
 			.dead_us = DEAD_US,
 			.stuck_us = STUCK_US,

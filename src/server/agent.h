@@ -20,7 +20,9 @@ struct agent {
 	bool is_stranger;		/* one of hub->strangers */
 	bool is_known;			/* logged in */
 	bool is_counted;		/* in the sessions that are open */
-	bool is_told;			/* the log has its login */
+	bool is_told;			/* the log has its login: it asked for a tunnel, */
+	bool is_member;			/* and is one of hub->members */
+	bool is_guest;			/* logged in, one of hub->guests */
 	bool is_away;			/* its connection is lost, its session is held */
 	bool has_told_away;		/* and the log has it */
 	bool is_replaced;		/* a newer session of its owner took a tunnel over, */

@@ -45,6 +45,9 @@ struct hub {
 	struct list traffics;	/* of every port that was used, see hub_traffic() */
 	struct sources *sources;
 	unsigned strangers;	/* agents that have not logged in, known sources' not counted */
+	unsigned guests;	/* logged in, and no tunnel asked for yet */
+	unsigned members;	/* sessions that did */
+	unsigned members_max;
 	unsigned conns;		/* public connections */
 	unsigned conns_max;
 	bool is_full;		/* conns_max was reached: listeners pause */
@@ -52,7 +55,7 @@ struct hub {
 	int exit;
 	/* Kinds of lines that peers can cause. */
 	struct log_limit refused_log, stranger_log, full_log, login_log, tunnel_log, end_log,
-		starved_log, early_log, source_log, penalty_log, address_log, away_log;
+		starved_log, early_log, source_log, penalty_log, address_log, away_log, member_log;
 };
 
 /* Counts public connections; listeners pause at the most and go on below. */

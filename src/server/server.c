@@ -192,6 +192,7 @@ static int open_hub(struct hub *h, uv_loop_t *loop)
 	if (err)
 		return err;
 	h->conns_max = most_conns(h->config);
+	h->members_max = h->config->max_sessions ? h->config->max_sessions : sys_file_limit() / 4;
 	h->drain = timer_new(loop, on_drained, h);
 	proof_random(key, sizeof key);
 	h->sources = sources_new(key);

@@ -24,6 +24,7 @@ struct server_config {
 	unsigned max_conns;	/* 0: from the descriptor limit */
 	unsigned max_conns_per_address; /* 0: no cap */
 	unsigned max_unauthenticated;
+	unsigned max_sessions;	/* with tunnels; 0: a quarter of the descriptor limit */
 	size_t max_buffered;	/* bytes held for streams */
 	uint64_t drain_ms;
 	bool quiet;

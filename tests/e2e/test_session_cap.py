@@ -1,0 +1,55 @@
+"""How many sessions there may be: each is a holder of the token, and none may take all."""
+import re
+
+from kit.origin import echo
+from kit.stream import connect, read_exactly
+from kit.wire import RawClient
+
+GUESTS = 64
+LIMIT_REACHED = 7
+
+
+def works(port):
+    with connect("127.0.0.1", port) as s:
+        s.sendall(b"hello")
+        assert read_exactly(s, 5) == b"hello"
+
+
+def test_sessions_with_tunnels_are_capped(rig, serve):
+    """The one too many is told so, the others go on, and there is room when one leaves."""
+    server = rig.server(max_sessions=2)
+    service = serve(echo)
+    clients = [rig.client(server, str(service), name=f"{n}:1", state=str(n)) for n in "ab"]
+    third = rig.client(server, str(service), name="c:1", state="c", wait=False)
+    assert third.wait_exit(20) == 7
+    assert re.search("refuses the tunnel: limit reached", third.err.text)
+    server.wait_err(r"refused 1 session, .*: 2 have tunnels \(--max-sessions\)")
+    for client in clients:
+        works(client.port)
+    assert clients[0].stop() == 0
+    works(rig.client(server, str(service), name="d:1", state="d").port)
+
+
+def test_sessions_without_a_tunnel_are_few_and_do_not_last(rig, serve):
+    """A holder of the token cannot take the descriptors of everybody by logging in."""
+    factor = 3
+    server = rig.server(plaintext=True, env=rig.env(GOTUNNEL_TEST_TIME_SCALE=str(factor)))
+    service = serve(echo)
+    client = rig.client(server, str(service), plaintext=True)
+    guests = []
+    try:
+        for _ in range(GUESTS):
+            guests.append(RawClient(server, server.token()).login())
+        late = RawClient(server, server.token()).greet()
+        guests.append(late)
+        late.send("AUTH", 0, late.proof)
+        assert late.ended() == LIMIT_REACHED
+        works(client.port)
+        # Those that are there may still ask.
+        guests[0].bind()
+        for guest in guests[1:GUESTS]:
+            assert guest.ended(30) is None, "closed without an ERROR: it was no mistake"
+    finally:
+        for guest in guests:
+            guest.close()
+    works(client.port)
