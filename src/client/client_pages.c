@@ -7,6 +7,7 @@
 
 #include "admin/admin.h"
 #include "core/addr.h"
+#include "mux/resume.h"
 
 static uint64_t uptime_ms(const struct client_pages *p)
 {
@@ -32,6 +33,7 @@ static struct traffic_facts facts(const struct client_pages *p)
 		.public_host = p->host,
 		.peer = p->config->server_host,
 		.round_trip_us = p->link ? p->link->session.rtt_us : 0,
+		.is_away = p->link && resume_is_held(&p->link->session),
 	};
 }
 

@@ -79,6 +79,7 @@ static void read_tunnel(const json_t *object, struct stats_tunnel *t)
 	text(object, "name", t->name, sizeof t->name);
 	text(object, "local", t->local, sizeof t->local);
 	t->round_trip_us = number(object, "round_trip_us");
+	t->is_away = json_is_true(json_object_get(object, "away"));
 	read_summary(object, &t->sum);
 }
 

@@ -19,6 +19,7 @@ struct stats_tunnel {
 	uint64_t port;
 	char name[64], local[96];
 	uint64_t round_trip_us;
+	bool is_away;		/* its connection is lost, its session held */
 	struct summary sum;
 };
 

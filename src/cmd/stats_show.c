@@ -124,7 +124,9 @@ static void cell_latency(const struct row *r, char *out, size_t cap)
 
 static void cell_round_trip(const struct row *r, char *out, size_t cap)
 {
-	if (r->t->round_trip_us)
+	if (r->t->is_away)
+		snprintf(out, cap, "away");
+	else if (r->t->round_trip_us)
 		summary_latency(r->t->round_trip_us, out, cap);
 	else
 		snprintf(out, cap, "-");

@@ -43,6 +43,7 @@ static struct traffic_facts facts(const struct hub *h, const struct expose *e)
 		.public_host = public_host(h),
 		.peer = e->agent->who,
 		.round_trip_us = e->agent->link.session.rtt_us,
+		.is_away = e->agent->is_away,
 	};
 }
 

@@ -108,6 +108,7 @@ void traffic_json(const struct traffic *t, const struct traffic_facts *facts, st
 	json_text(j, "kind", t->is_http ? "http" : "tcp");
 	json_text(j, "peer", facts->peer);
 	json_uint(j, "round_trip_us", facts->round_trip_us);
+	json_bool(j, "away", facts->is_away);
 	metrics_json_traffic(&t->counts, j);
 	json_end(j);
 }

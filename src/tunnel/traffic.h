@@ -47,6 +47,7 @@ struct traffic_facts {
 	const char *public_host;	/* for visitors */
 	const char *peer;		/* the control connection's other end */
 	uint64_t round_trip_us;		/* 0: not known */
+	bool is_away;			/* the connection is lost, the session held */
 };
 
 /* An element of /api/tunnels, in ngrok's shape (durations in nanoseconds). */
