@@ -2,6 +2,7 @@
 
 #include "auth/proof.h"
 #include "auth/secret.h"
+#include "vectors.h"
 
 static const uint8_t hello[] = "the HELLO frame", ack[] = "the HELLO_ACK frame";
 static uint8_t exporter[PROOF_EXPORTER];
@@ -118,6 +119,99 @@ static void vector(void **state)
 	}
 }
 
+/* --- resume ---------------------------------------------------------------------- */
+
+/* "NAME: HEX" of the page's vectors. */
+static void read_page_vector(const char *name, uint8_t out[PROOF_LEN])
+{
+	FILE *f = fopen(getenv("GOTUNNEL_PROTOCOL_PAGE"), "r");
+	char line[1024], want[64];
+	size_t n = 0;
+
+	assert_non_null(f);
+	snprintf(want, sizeof want, "\t%s: ", name);
+	while (!n && fgets(line, sizeof line, f)) {
+		const char *hex = line + strlen(want);
+
+		if (strncmp(line, want, strlen(want)) != 0)
+			continue;
+		assert_int_equal(strcspn(hex, "\n"), 2 * PROOF_LEN);
+		for (; n < PROOF_LEN; n++) {
+			unsigned byte;
+
+			assert_int_equal(sscanf(hex + 2 * n, "%2x", &byte), 1);
+			out[n] = (uint8_t)byte;
+		}
+	}
+	fclose(f);
+	if (!n)
+		fail_msg("gotunnel-protocol(7) has no vector %s", name);
+}
+
+/* The keys of a login with the page's HELLO and HELLO_ACK. */
+static void log_in_as_the_page(bool is_tls, struct proof_keys *out)
+{
+	static uint8_t hello_frame[VECTOR_MAX], ack_frame[VECTOR_MAX];
+	struct proof_transcript t = transcript();
+	uint8_t shared[PROOF_SHARED];
+
+	for (size_t i = 0; i < sizeof shared; i++)
+		shared[i] = (uint8_t)i;
+	t.hello = hello_frame;
+	t.hello_len = vector_hello(hello_frame, sizeof hello_frame);
+	t.ack = ack_frame;
+	t.ack_len = vector_hello_ack(ack_frame, sizeof ack_frame);
+	if (!is_tls) {
+		t.transport = PROOF_PLAIN;
+		t.exporter = NULL;
+	}
+	assert_int_equal(proof_derive(shared, &t, out), 0);
+}
+
+/* What the page gives, which Python's hmac and hashlib worked out from its words. */
+static void page_has_a_resume(void **state)
+{
+	uint8_t id[16], want[PROOF_LEN], proof[PROOF_LEN];
+	struct proof_keys first, fresh;
+	struct proof_of_resume r = { first.resume, id, 2, 0, fresh.binding };
+
+	(void)state;
+	vector_fill(id, sizeof id, 0x01);
+	log_in_as_the_page(false, &first);
+	log_in_as_the_page(true, &fresh);
+	read_page_vector("K_resume", want);
+	assert_memory_equal(first.resume, want, PROOF_LEN);
+	read_page_vector("SHA-256(T)", want);
+	assert_memory_equal(fresh.binding, want, PROOF_LEN);
+	assert_int_equal(proof_resume(&r, proof), 0);
+	read_page_vector("proof", want);
+	assert_memory_equal(proof, want, PROOF_LEN);
+}
+
+/* A proof of one resume is none of another. */
+static void every_part_of_a_resume_counts(void **state)
+{
+	uint8_t id[16] = { 0 }, other_id[16] = { [15] = 1 };
+	struct proof_keys first, fresh;
+	const struct proof_of_resume good = { first.resume, id, 2, 0, fresh.binding };
+	struct proof_of_resume bad[5] = { good, good, good, good, good };
+	uint8_t want[PROOF_LEN], have[PROOF_LEN];
+
+	(void)state;
+	log_in_as_the_page(false, &first);
+	log_in_as_the_page(true, &fresh);
+	bad[0].key = fresh.resume;
+	bad[1].session_id = other_id;
+	bad[2].epoch = 2 << 24; /* The same bytes in another order. */
+	bad[3].lane = 1;
+	bad[4].binding = first.binding;
+	assert_int_equal(proof_resume(&good, want), 0);
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		assert_int_equal(proof_resume(&bad[i], have), 0);
+		assert_false(proof_equal(want, have, sizeof want));
+	}
+}
+
 static void tokens(void **state)
 {
 	static const struct {
@@ -157,6 +251,8 @@ int main(void)
 		cmocka_unit_test(every_part_counts),
 		cmocka_unit_test(no_message_at_all),
 		cmocka_unit_test(vector),
+		cmocka_unit_test(page_has_a_resume),
+		cmocka_unit_test(every_part_of_a_resume_counts),
 		cmocka_unit_test(tokens),
 	};
 
