@@ -144,6 +144,8 @@ enum code relay_on_credit(struct session *s, const struct frame *f, const uint8_
 		return session_credit(s, &credit);
 	if ((code = find(s, f, &st)) || !st)
 		return code;
+	if (credit.consumed > st->again)
+		return CODE_FLOW_CONTROL; /* The peer does not have it again yet. */
 	if (credit.consumed > st->send.consumed)
 		st->taken_us = s->now_us;
 	code = credit_send_update(&st->send, credit.limit, credit.consumed, &opened);
