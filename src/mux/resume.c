@@ -306,8 +306,11 @@ static enum code apply_absent(struct session *s, struct stream *st)
 }
 
 /* Its OPEN was lost, with all that followed. */
-static void announce_again(struct session *s, struct stream *st)
+static enum code announce_again(struct session *s, struct stream *st)
 {
+	/* Who spoke of it has heard of it; and of what it took nothing is kept. */
+	if (st->is_answered || st->seen)
+		return CODE_RESUME_OFFSET;
 	stream_announce(s, st);
 	st->again = 0;
 	if (st->out == STREAM_RESET)
@@ -316,6 +319,7 @@ static void announce_again(struct session *s, struct stream *st)
 		st->send.sent = 0;
 	if (st->out == STREAM_CLOSED)
 		st->out = STREAM_ENDING;
+	return CODE_OK;
 }
 
 /* Those that no STATE named. */
@@ -331,7 +335,7 @@ static enum code apply_rest(struct session *s, uint32_t highest, const uint32_t 
 		if (st->id <= highest)
 			code = apply_absent(s, st);
 		else
-			announce_again(s, st);
+			code = announce_again(s, st);
 	}
 	return code;
 }

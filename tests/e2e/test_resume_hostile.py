@@ -265,6 +265,37 @@ def test_offsets_that_cannot_be(session, more):
     assert link.ended() in (1, 3, 13, None)
 
 
+def test_credit_for_bytes_that_are_still_to_be_sent_again(session):
+    """What has not been sent once more yet cannot be consumed."""
+    session.visitor.sendall(b"0123456789")
+    until(lambda: session.link.sock.recv(4096, socket.MSG_PEEK), what="the bytes")
+    session.lose()
+    link = session.raw().login(**OWNER)
+    assert link.resume(session.home, session.epoch + 1)[0] == "STATE"
+    credit = struct.pack(">QQ", CREDIT, session.got + 10)
+    link.sock.sendall(frame("STATE", 0, session.state()) +
+                      frame("CREDIT", session.stream, credit))
+    assert link.ended() == wire.FLOW_CONTROL
+    assert ending(session.visitor)[0] == RST
+    assert session.raw().login(**OTHER).bind()
+
+
+@pytest.mark.parametrize("taken", [0, 14, 10], ids=["nothing", "all", "a part"])
+def test_a_stream_that_was_never_heard_of_after_all(session, taken):
+    """The client has answered to the OPEN that it now says was lost."""
+    session.visitor.sendall(b"0123456789")
+    until(lambda: session.link.sock.recv(4096, socket.MSG_PEEK), what="the bytes")
+    session.link.send("CREDIT", session.stream, struct.pack(">QQ", CREDIT, taken))
+    time.sleep(0.2)
+    session.lose()
+    link = session.raw().login(**OWNER)
+    assert link.resume(session.home, session.epoch + 1)[0] == "STATE"
+    link.send("STATE", 0, state(highest=0, consumed=session.got))
+    assert link.ended() == 13
+    assert ending(session.visitor)[0] == RST
+    assert session.raw().login(**OTHER).bind()
+
+
 @pytest.mark.parametrize("kind, payload", [
     ("DATA", b"too early"), ("CREDIT", struct.pack(">QQ", CREDIT, 14)),
     ("CLOSE", struct.pack(">Q", 14)),
