@@ -9,8 +9,11 @@
 #include "core/log.h"
 #include "core/text.h"
 
-/* Being away for less is no news. */
-enum { TELL_US = 1000 * 1000 };
+enum {
+	TELL_US = 1000 * 1000,	/* being away for less is no news */
+	VAIN_A_ROUND = 4,
+	MOST_DOUBLINGS = 2,
+};
 
 static uint64_t now(const struct client *c)
 {
@@ -105,12 +108,22 @@ static void on_dialled(void *owner, const struct dial_result *r)
 	a->link = NULL;
 }
 
+static uint64_t patience_us(const struct client *c)
+{
+	unsigned rounds = c->comeback.vain / VAIN_A_ROUND;
+	uint64_t four = 4 * c->link->session.rtt_us;
+
+	if (four < COMEBACK_PATIENCE_MS * 1000)
+		four = COMEBACK_PATIENCE_MS * 1000;
+	return four << (rounds < MOST_DOUBLINGS ? rounds : MOST_DOUBLINGS);
+}
+
 static void attempt(struct client *c, struct attempt *a)
 {
 	struct dial_target target = {
 		.host = c->config->server_host,
 		.port = c->config->server_port,
-		.timeout_ms = COMEBACK_PATIENCE_MS,
+		.timeout_ms = (unsigned)(patience_us(c) / 1000),
 	};
 
 	a->begun_us = now(c);
@@ -120,13 +133,6 @@ static void attempt(struct client *c, struct attempt *a)
 static bool is_busy(const struct attempt *a)
 {
 	return a->dial || a->link;
-}
-
-static uint64_t patience_us(const struct client *c)
-{
-	uint64_t four = 4 * c->link->session.rtt_us;
-
-	return four > COMEBACK_PATIENCE_MS * 1000 ? four : COMEBACK_PATIENCE_MS * 1000;
 }
 
 static void tell(struct client *c)
@@ -151,8 +157,10 @@ static void on_timer(struct timer *t)
 	for (int i = 0; i < COMEBACK_ATTEMPTS; i++) {
 		struct attempt *a = &c->comeback.attempts[i];
 
-		if (is_busy(a) && now(c) - a->begun_us >= patience_us(c))
+		if (is_busy(a) && now(c) - a->begun_us >= patience_us(c)) {
 			give_up(a);
+			c->comeback.vain++;
+		}
 		if (!is_busy(a))
 			unused = a;
 	}
@@ -187,6 +195,7 @@ static void ask(struct client *c)
 	first->is_in = false;
 	for (int i = 0; i < COMEBACK_ATTEMPTS; i++)
 		give_up(&c->comeback.attempts[i]);
+	c->link->session.config.sync_us = patience_us(c);
 	if (link_ask(c->link, c->comeback.asking) < 0)
 		drop_asking(c);
 }
@@ -236,8 +245,11 @@ void comeback_begin(struct client *c, const char *why)
 	log_debug(NULL, "connection lost: %s; resuming", why);
 	drop_asking(c);
 	b->is_refused = false;
-	if (b->timer)
+	if (b->timer) {
+		b->vain += VAIN_A_ROUND; /* It was cut, or all of STATE took too long. */
 		return;
+	}
+	b->vain = 0;
 	b->has_told = false;
 	b->calm_us = 0;
 	b->timer = timer_new(&c->loop, on_timer, c);

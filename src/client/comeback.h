@@ -10,13 +10,15 @@
 
 /*
  * The way back to the server for a session that lost its connection: attempts
- * every 250 ms, each given up after a second or four round trips, as many at
- * once as that makes; the first to log in wins. They neither count nor print;
- * who is away for long is told once. Internal to client/.
+ * every 250 ms, each given up after a second or four round trips of the old way,
+ * as many at once as that makes; the first to log in wins. The new way may be
+ * slower: after some attempts in vain the patience is twice as long, then four
+ * times. They neither count nor print; who is away for long is told once.
+ * Internal to client/.
  */
 struct client;
 
-enum { COMEBACK_ATTEMPTS = 4, COMEBACK_EVERY_MS = 250, COMEBACK_PATIENCE_MS = 1000 };
+enum { COMEBACK_ATTEMPTS = 16, COMEBACK_EVERY_MS = 250, COMEBACK_PATIENCE_MS = 1000 };
 
 struct attempt {
 	struct client *client;
@@ -33,6 +35,7 @@ struct comeback {
 	struct link *asking;	/* the login whose connection the session has until the
 				 * server has answered */
 	bool is_refused;	/* and it said no */
+	unsigned vain;		/* attempts that took too long */
 	bool has_told;		/* that it is away */
 	uint64_t calm_us;	/* no attempt before */
 };

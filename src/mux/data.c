@@ -14,15 +14,25 @@ static bool is_short(const struct session *s)
 	return b && b->is_full && kept_is_wanted(s);
 }
 
+/* What credit leaves, and our own bound: a peer that grants without end must
+ * not make us keep without end. */
+static uint64_t capped(const struct credit_send *c, uint64_t most)
+{
+	uint64_t open = credit_send_open(c), pending = credit_send_pending(c);
+	uint64_t left = pending < most ? most - pending : 0;
+
+	return open < left ? open : left;
+}
+
 bool data_is_scarce(const struct session *s)
 {
-	return is_short(s) || credit_send_open(&s->send) < SESSION_FRAME_MIN;
+	return is_short(s) || capped(&s->send, SESSION_KEPT) < SESSION_FRAME_MIN;
 }
 
 uint64_t data_allowance(const struct session *s, const struct stream *st)
 {
-	uint64_t own = credit_send_open(&st->send);
-	uint64_t all = is_short(s) ? 0 : credit_send_open(&s->send);
+	uint64_t own = capped(&st->send, SESSION_STREAM_KEPT);
+	uint64_t all = is_short(s) ? 0 : capped(&s->send, SESSION_KEPT);
 	uint64_t pending = credit_send_pending(&st->send);
 	uint64_t floor = pending < SESSION_FLOOR ? SESSION_FLOOR - pending : 0;
 

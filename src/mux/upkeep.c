@@ -30,6 +30,10 @@ enum code upkeep_on_heartbeat(struct session *s, const struct frame *f, const ui
 			s->rtt_us = s->now_us - s->beat_us;
 		return CODE_OK;
 	}
+	/* Nothing goes behind a RESUME until it is answered, nor after one that
+	 * was heard: the connection is another session's then. */
+	if (resume_is_held(s) || s->state == SESSION_GIVEN)
+		return CODE_OK;
 	beat.is_reply = true;
 	out = output_reserve(s);
 	if (out)

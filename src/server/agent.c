@@ -8,6 +8,7 @@
 
 #include "core/text.h"
 #include "mux/binding.h"
+#include "mux/resume.h"
 #include "net/sys.h"
 #include "server/door.h"
 #include "server/expose.h"
@@ -463,7 +464,7 @@ void agent_shutdown(struct agent *a, uint32_t drain_ms)
 {
 	for (struct list *n = a->exposes.next; n != &a->exposes; n = n->next)
 		expose_stop(list_entry(n, struct expose, of_agent));
-	if (!a->is_known || a->is_away) {
+	if (!a->is_known || resume_is_held(&a->link.session)) {
 		link_abort(&a->link, "the server is shutting down");
 		return;
 	}

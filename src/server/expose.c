@@ -73,9 +73,14 @@ static bool may_visit(struct expose *e, const struct sockaddr *peer, struct sour
 void expose_turn_away(struct expose *e, const struct visitor *v)
 {
 	close(v->fd); /* SO_LINGER{1,0}: the visitor sees RST. */
-	shard_add(&e->hub->worker.metrics.visitors_refused, 1);
 	sources_part(e->hub->sources, v->source, worker_now(&e->hub->worker));
 	hub_conn_closed(e->hub);
+}
+
+static void refuse_visitor(struct expose *e, const struct visitor *v)
+{
+	shard_add(&e->hub->worker.metrics.visitors_refused, 1);
+	expose_turn_away(e, v);
 }
 
 /* Makes a stream of the visitor. */
@@ -96,7 +101,7 @@ static void serve(struct expose *e, const struct visitor *v)
 	p = pipe_new(link);
 	st = p ? stream_open(&link->session, &open, p) : NULL;
 	if (!st) {
-		expose_turn_away(e, v);
+		refuse_visitor(e, v);
 		if (p)
 			pipe_reset(p, CODE_OVERLOADED);
 		return;
@@ -129,7 +134,7 @@ static void on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 	if (!is_away(e))
 		serve(e, &v);
 	else if (lobby_seat(&e->lobby, &v) < 0)
-		expose_turn_away(e, &v);
+		refuse_visitor(e, &v);
 	expose_update(e);
 }
 

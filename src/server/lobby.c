@@ -39,6 +39,12 @@ bool lobby_call(struct lobby *l, struct visitor *out)
 	return true;
 }
 
+static void turn_away(struct lobby *l, const struct visitor *v)
+{
+	shard_add(&l->expose->hub->worker.metrics.waits_in_vain, 1);
+	expose_turn_away(l->expose, v);
+}
+
 /* The first has waited long enough, and others may have, too. */
 static void on_timer(struct timer *t)
 {
@@ -55,8 +61,7 @@ static void on_timer(struct timer *t)
 			break;
 		}
 		lobby_call(l, &v);
-		shard_add(&l->expose->hub->worker.metrics.waits_in_vain, 1);
-		expose_turn_away(l->expose, &v);
+		turn_away(l, &v);
 	}
 	expose_update(l->expose);
 }
@@ -88,5 +93,5 @@ void lobby_close(struct lobby *l)
 	struct visitor v;
 
 	while (lobby_call(l, &v))
-		expose_turn_away(l->expose, &v);
+		turn_away(l, &v);
 }

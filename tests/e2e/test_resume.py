@@ -618,3 +618,13 @@ def test_a_process_that_sleeps_longer_than_the_peer_waits(rig, serve, which):
         echoes(s)
     assert place.connections >= 2
     assert service.accepted == 1
+
+
+def test_a_way_back_that_is_slower(rig, serve):
+    """A login takes longer than an attempt's patience for the old way: it grows."""
+    place = Place(rig, serve(echo))
+    with place.visitor() as s:
+        echoes(s)
+        place.network.delay(200)
+        place.network.cut(RST)
+        echoes(s)

@@ -2,6 +2,7 @@
 import os
 import socket
 import struct
+import threading
 import time
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from kit import limit, until, wire
 from kit.origin import echo
 from kit.place import echoes
-from kit.stream import RST, connect, ending, read_exactly, reset
+from kit.stream import MIB, RST, connect, ending, read_exactly, reset
 from kit.wire import RawClient, frame, read_state, state
 
 OWNER = {"name": "owner:1", "instance": bytes(range(16)), "capabilities": wire.CAN_RESUME}
@@ -358,3 +359,49 @@ def test_a_bystander_notices_nothing(rig, serve, server, raw, session):
             thief.close()
             echoes(s)
     assert "Session lost" not in client.err.text
+
+
+def test_a_heartbeat_behind_resume(raw):
+    """It was on its way before the answer: the session goes on all the same."""
+    s = Session(raw)
+    s.lose()
+    link = raw().login(**OWNER)
+    epoch = s.epoch + 1
+    proof = wire.resume_proof(s.home.resume_key, s.home.session_id, epoch, 0, link.transcript)
+    link.sock.sendall(
+        frame("RESUME", 0, s.home.session_id + struct.pack(">IB", epoch, 0) + proof) +
+        frame("HEARTBEAT", 0, bytes(8) + b"\1") + frame("HEARTBEAT", 0, bytes(8) + b"\0"))
+    assert link.expect("STATE", "RESUME_ERR", "ERROR")[0] == "STATE"
+
+
+def test_credit_without_end_does_not_make_the_server_keep_without_end(raw, server):
+    """Case 9: a client that grants 2^40 bytes and consumes none is sent 16 MiB of a stream."""
+    link = raw().login(**OWNER)
+    port = link.bind()
+    with connect("127.0.0.1", port) as visitor:
+        stream = link.stream()
+        for of in (stream, 0):
+            link.send("CREDIT", of, struct.pack(">QQ", 1 << 40, 0))
+        stop = threading.Event()
+
+        def upload():
+            try:
+                while not stop.is_set():
+                    visitor.sendall(bytes(1 << 20))
+            except OSError:
+                pass
+        thread = threading.Thread(target=upload)
+        thread.start()
+        got = 0
+        try:
+            link.sock.settimeout(limit(2))
+            while got < 64 * MIB:
+                name, _, payload = link.read()
+                got += len(payload) if name == "DATA" else 0
+        except TimeoutError:
+            pass
+        finally:
+            stop.set()
+            visitor.shutdown(socket.SHUT_RDWR)
+            thread.join()
+        assert got == 16 * MIB
