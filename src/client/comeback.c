@@ -83,8 +83,31 @@ static void on_closed(struct link *l)
 	free(l);
 }
 
+/* A login that asks for nothing is told of no tunnel. */
+static void on_bind_ok(struct link *l, const struct bind_ok *ok)
+{
+	(void)ok;
+	session_fail(&l->session, CODE_PROTOCOL, "BIND_OK without a BIND");
+}
+
+static void on_bind_err(struct link *l, const struct bind_err *err)
+{
+	(void)err;
+	session_fail(&l->session, CODE_PROTOCOL, "BIND_ERR without a BIND");
+}
+
+/* The session is over there, or is about to be: that will be heard of. */
+static void on_shutdown(struct link *l, uint32_t drain_ms)
+{
+	(void)drain_ms;
+	session_abandon(&l->session, "the server is shutting down");
+}
+
 static const struct link_ops ops = {
 	.on_login = on_login,
+	.on_bind_ok = on_bind_ok,
+	.on_bind_err = on_bind_err,
+	.on_shutdown = on_shutdown,
 	.on_end = on_end,
 	.on_closed = on_closed,
 };

@@ -6,6 +6,7 @@ import pytest
 
 from kit import limit, until, wire
 from kit.origin import BlackHole, echo
+from kit.stream import reset
 from kit.wire import RawServer, frame
 
 UGLY = "\x1b]0;owned\x07\x1b[2J\r\nINFO forged line\x00\u202e\x9b31m" + "x" * 300
@@ -252,3 +253,24 @@ def test_bind_that_is_never_answered(rig, client, false):
     one.wait_err("no answer to the request for a port in 10s")
     false.tunnel()
     one.forwarding(20)
+
+
+@pytest.mark.parametrize("words", [
+    frame("SHUTDOWN", 0, struct.pack(">II", 0, 0)),
+    frame("BIND_OK", 0, struct.pack(">IHB", 1, 12345, 0) + wire.short("")),
+    frame("BIND_OK", 0, struct.pack(">IHB", 1, 12345, 0) + wire.short("")) +
+    frame("OPEN", 1, wire.open_(1)),
+    frame("BIND_ERR", 0, wire.bind_error(1, wire.PORT_TAKEN)),
+], ids=["SHUTDOWN", "BIND_OK", "OPEN", "BIND_ERR"])
+def test_words_to_a_login_that_is_there_to_resume(client, false, words):
+    """Case 17: they come with AUTH_OK, before the client could ask for anything."""
+    one = client()
+    raw = false.tunnel(capabilities=wire.CAN_RESUME)
+    one.forwarding()
+    reset(raw.sock)
+    again = false.login(capabilities=wire.CAN_RESUME, also=words)
+    again.sock.close()
+    raw = false.login(capabilities=wire.CAN_RESUME)
+    assert raw.expect("RESUME")
+    assert one.alive
+    assert one.service.accepted == 0

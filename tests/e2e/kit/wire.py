@@ -264,23 +264,25 @@ class RawServer:
         raw.transcript = raw.head + raw.hello
         return raw
 
-    def login(self, good=True, version="0.0-test"):
-        """A client that is logged in; a server that is not `good` does not know the token."""
+    def login(self, good=True, version="0.0-test", capabilities=0, hold=60000, also=b""):
+        """A client that is logged in; a server that is not `good` does not know the token.
+        `also` follows on AUTH_OK in the same segment."""
         raw = self.hello()
         spake = Spake(1, self.token.encode() if good else os.urandom(16))
-        ack = frame("HELLO_ACK", 0, struct.pack(">QIIII", 0, MAX_FRAME, CREDIT, 10000, 0) +
-                    spake.message)
+        ack = frame("HELLO_ACK", 0, struct.pack(">QIIII", capabilities, MAX_FRAME, CREDIT, 10000,
+                                               hold if capabilities else 0) + spake.message)
         raw.sock.sendall(ack)
         _, _, proof = raw.expect("AUTH")
         client, server = confirmations(spake.shared(spake_of(raw.hello)),
                                        raw.transcript + ack + b"\0")
         assert not good or proof == client, "the client did not prove that it has the token"
-        raw.send("AUTH_OK", 0, server + bytes(range(16)) + struct.pack(">I", 1) + short(version))
+        raw.sock.sendall(frame("AUTH_OK", 0, server + bytes(range(16)) + struct.pack(">I", 1) +
+                               short(version)) + also)
         return raw
 
-    def tunnel(self, port=10000):
+    def tunnel(self, port=10000, **given):
         """A client whose tunnel is bound to a port that it believes us."""
-        raw = self.login()
+        raw = self.login(**given)
         _, _, payload = raw.expect("BIND")
         raw.bind_id, = struct.unpack(">I", payload[:4])
         raw.send("BIND_OK", 0, struct.pack(">IHB", raw.bind_id, port, 0) + short(""))
