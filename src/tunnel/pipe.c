@@ -14,6 +14,9 @@
  * it has; it is asked every few milliseconds, for nothing tells. */
 enum { HAND_OVER_MS = 1000, HAND_OVER_ASK_MS = 5 };
 
+/* Bytes in the kernel that were not sent yet. */
+enum { UNSENT_MAX = 128 * 1024 };
+
 /* Who gets an answer without a service may go on sending for so long. */
 enum { ANSWER_MS = 5000 };
 
@@ -434,6 +437,9 @@ int pipe_attach(struct pipe *p, int fd)
 		pipe_reset(p, CODE_OVERLOADED);
 		return err;
 	}
+	/* What the other side does not take stays in the queue, which is counted, and
+	 * not by megabytes in the kernel, which then resets whom it likes. */
+	sys_notsent_lowat(fd, UNSENT_MAX);
 	p->sock.writable = true;
 	meter_connected(&p->meter, worker_now(p->link->worker));
 	if (p->by_peer) {
