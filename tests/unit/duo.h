@@ -12,7 +12,7 @@
 static struct chunk_pool duo_pool;
 static uint32_t duo_hold_ms;	/* 0: sessions do not outlive their transport */
 
-enum { DUO_BIND = 7, DUO_OUT = 600 * 1024, DUO_STREAMS = 64 };
+enum { DUO_BIND = 7, DUO_OUT = 600 * 1024, DUO_STREAMS = 250 };
 
 /* What one end of a stream still has to send, and what it was told. */
 struct duo_end {
