@@ -189,10 +189,12 @@ void stream_reset(struct session *s, struct stream *st, enum code code)
 {
 	if (!is_live(s, st))
 		return;
-	/* What we sent ended in good order, but the peer must learn that what
-	 * it sends, or sent, does not arrive. */
-	if (st->out == STREAM_CLOSED &&
-		(st->in == STREAM_FLOWING || credit_recv_pending(&st->recv))) {
+	if (st->out == STREAM_CLOSED) {
+		/* What we sent ended in good order, but the peer must learn that
+		 * what it sends, or sent, does not arrive. If that ended, too,
+		 * what is on the way still counts, and is kept. */
+		if (st->in != STREAM_FLOWING && !credit_recv_pending(&st->recv))
+			return;
 		st->out = STREAM_CUT;
 		st->reset_code = code;
 	}

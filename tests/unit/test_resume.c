@@ -1056,6 +1056,31 @@ static void what_ends_while_it_is_lost(void **unused)
 	end();
 }
 
+/* When all came, and all that was sent ended, a reset has nothing to end: what
+ * the peer lacks is still sent again. */
+static void a_reset_after_both_ends(void **unused)
+{
+	(void)unused;
+	for (int role = 0; role < 2; role++) {
+		struct duo_side *mine = prepare((enum session_role)role, "CC");
+		struct state_frame frame;
+
+		stream_reset(&mine->session, mine->ends[0].st, CODE_CANCELLED);
+		cut((enum session_role)role);
+		attach((enum session_role)role);
+		lose(mine);
+		frame = state_for(&mine->session);
+		frame.count = 1;
+		frame.entries[0] = entry_for(mine->ends[0].st);
+		frame.entries[0].wanted = 4000;
+		frame.entries[0].final = CAME;
+		feed_state(mine, &frame);
+		assert_int_equal(mine->session.state, SESSION_OPEN);
+		assert_int_equal(listen_from(mine, 4000).data, SENT - 4000);
+		end();
+	}
+}
+
 /* --- frames at the wrong time ------------------------------------------------------------ */
 
 static void state_needs_a_resume(void **unused)
@@ -1491,6 +1516,7 @@ int main(void)
 		cmocka_unit_test(the_session_s_credit_is_reckoned_anew),
 		cmocka_unit_test(a_reset_while_sending_again),
 		cmocka_unit_test(what_ends_while_it_is_lost),
+		cmocka_unit_test(a_reset_after_both_ends),
 		cmocka_unit_test(state_needs_a_resume),
 		cmocka_unit_test(data_waits_for_state),
 		cmocka_unit_test(a_lost_session_hears_nothing),
