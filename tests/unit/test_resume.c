@@ -792,6 +792,51 @@ static void an_end_waits_over_two_transports(void **unused)
 	end();
 }
 
+/* What was said of it once holds. */
+static void an_end_does_not_move(void **unused)
+{
+	struct duo_side *mine = prepare_later("FF");
+	struct state_frame frame;
+
+	(void)unused;
+	lose(mine);
+	cut(SESSION_SERVER);
+	attach(SESSION_SERVER);
+	frame = state_for(&mine->session);
+	frame.count = 1;
+	frame.entries[0] = entry_for(mine->ends[0].st);
+	frame.entries[0].final = CAME + 100;
+	feed_state(mine, &frame);
+	feed_data(mine, CAME, 100);
+	assert_int_equal(mine->ends[0].saw_close, 0);
+	feed_data(mine, CAME + 100, 200);
+	assert_int_equal(mine->ends[0].saw_close, 1);
+	end();
+}
+
+static void on_last_data(void *owner, struct stream *st, const uint8_t *data, size_t len)
+{
+	struct duo_side *side = owner;
+
+	duo_on_data(owner, st, data, len);
+	session_abandon(&side->session, "enough");
+	side->ends[0].st = NULL;
+	stream_release(&side->session, st);
+}
+
+/* Its last byte may make the owner end everything: the stream is gone then. */
+static void the_last_byte_may_end_the_session(void **unused)
+{
+	struct duo_side *mine = prepare_later("FF");
+
+	(void)unused;
+	ops.on_data = on_last_data;
+	feed_data(mine, CAME, 300);
+	assert_int_equal(mine->ends_told, 1);
+	assert_int_equal(mine->ends[0].saw_close, 0);
+	end();
+}
+
 /* --- who is not there any more ----------------------------------------------------------- */
 
 /* A peer that forgot a stream had told us all, and heard all. */
@@ -831,6 +876,131 @@ static void absent_ones_had_ended(void **unused)
 	assert_int_equal(mine->session.send.sent, mine->session.send.consumed);
 	assert_int_equal(listen_to(mine).data, 0);
 	end();
+}
+
+/* That it is gone answers its OPEN as well. */
+static void an_absent_one_was_answered(void **unused)
+{
+	struct flow_open open = { .bind_id = DUO_BIND, .peer = { .family = 4 },
+		.local = { .family = 4 } };
+
+	(void)unused;
+	begin();
+	d.server.ends[0].st = stream_open(&d.server.session, &open, &d.server.ends[0]);
+	d.server.opened = 1;
+	stream_close(&d.server.session, d.server.ends[0].st);
+	lose(&d.server);
+	cut(SESSION_SERVER);
+	attach(SESSION_SERVER);
+	say_entry(&d.server, ABSENT);
+	assert_string_equal(describe(&d.server), "CCc");
+	assert_int_equal(d.server.answers, 1);
+	end();
+}
+
+/* --- credit ------------------------------------------------------------------------------- */
+
+/* What was taken while it was lost is said by STATE, and not again by CREDIT. */
+static void state_tells_what_was_taken(void **unused)
+{
+	struct duo_side *mine = prepare(SESSION_SERVER, "FF");
+	struct said said;
+
+	(void)unused;
+	mine->ends[0].holds = true;
+	duo_send(&d.client, 0, 1000, false);
+	duo_carry(&d, &d.client, &d.server);
+	lose(mine);
+	cut(SESSION_SERVER);
+	stream_consumed(&mine->session, mine->ends[0].st, 400);
+	attach(SESSION_SERVER);
+	said = listen_to(mine);
+	assert_int_equal(said.last.consumed, CAME + 400);
+	assert_int_equal(said.last.limit, CAME + 400 + SESSION_WINDOW);
+	assert_int_equal(said.last.entries[0].wanted, CAME + 1000);
+	assert_int_equal(said.last.entries[0].consumed, CAME + 400);
+	assert_int_equal(said.last.entries[0].limit, CAME + 400 + SESSION_STREAM_CREDIT);
+	assert_int_equal(mine->ends[0].st->recv.told, CAME + 400);
+	assert_int_equal(mine->session.recv.told, CAME + 400);
+	end();
+}
+
+static void a_limit_only_rises(void **unused)
+{
+	static const struct {
+		int64_t change;
+		bool rises;
+	} rows[] = { { 1, true }, { 0, false }, { -1, false } };
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct duo_side *mine = prepare(SESSION_SERVER, "FF");
+		struct stream *st = mine->ends[0].st;
+		uint64_t session = mine->session.send.limit, stream = st->send.limit;
+		struct state_frame frame = state_for(&mine->session);
+
+		frame.limit += (uint64_t)rows[i].change;
+		frame.count = 1;
+		frame.entries[0] = entry_for(st);
+		frame.entries[0].limit += (uint64_t)rows[i].change;
+		cut(SESSION_SERVER);
+		attach(SESSION_SERVER);
+		feed_state(mine, &frame);
+		assert_int_equal(mine->session.send.limit, session + rows[i].rises);
+		assert_int_equal(st->send.limit, stream + rows[i].rises);
+		end();
+	}
+}
+
+/* One that waited for the session's credit goes on when STATE raises it. */
+static void the_starved_are_fed(void **unused)
+{
+	struct duo_side *mine;
+	struct state_frame frame;
+	uint64_t sent;
+
+	(void)unused;
+	mine = prepare(SESSION_SERVER, "FF");
+	/* As if others had spent it all. */
+	mine->session.send.limit = mine->session.send.sent;
+	duo_send(mine, 0, 100 * 1024, false);
+	lose(mine);
+	sent = mine->ends[0].sent;
+	assert_true(sent < SENT + 100 * 1024);
+	cut(SESSION_SERVER);
+	attach(SESSION_SERVER);
+	frame = state_for(&mine->session);
+	frame.limit = 1 << 24;
+	frame.count = 1;
+	frame.entries[0] = entry_for(mine->ends[0].st);
+	feed_state(mine, &frame);
+	assert_int_equal(listen_from(mine, sent).data, SENT + 100 * 1024 - sent);
+	end();
+}
+
+/* ACK counts what one transport carried. */
+static void acknowledgements_begin_anew(void **unused)
+{
+	struct duo_side *mine;
+	uint8_t out[32];
+
+	(void)unused;
+	for (int row = 0; row < 2; row++) {
+		mine = prepare(SESSION_SERVER, "FF");
+		assert_int_equal(mine->session.put, SENT);
+		assert_int_equal(mine->session.taken, CAME);
+		cut(SESSION_SERVER);
+		attach(SESSION_SERVER);
+		say_entry(mine, NO_FINAL);
+		lose(mine);
+		assert_int_equal(mine->session.put, 0);
+		assert_int_equal(mine->session.taken, 0);
+		duo_send(mine, 0, 100, false);
+		lose(mine);
+		feed(mine, out, control_ack_encode(100 + row, out, sizeof out));
+		assert_int_equal(mine->session.state, row ? SESSION_DEAD : SESSION_OPEN);
+		end();
+	}
 }
 
 /* --- both resume ------------------------------------------------------------------------ */
@@ -1509,7 +1679,14 @@ int main(void)
 		cmocka_unit_test(an_end_waits_for_its_last_byte),
 		cmocka_unit_test(nothing_comes_beyond_a_known_end),
 		cmocka_unit_test(an_end_waits_over_two_transports),
+		cmocka_unit_test(an_end_does_not_move),
+		cmocka_unit_test(the_last_byte_may_end_the_session),
 		cmocka_unit_test(absent_ones_had_ended),
+		cmocka_unit_test(an_absent_one_was_answered),
+		cmocka_unit_test(state_tells_what_was_taken),
+		cmocka_unit_test(a_limit_only_rises),
+		cmocka_unit_test(the_starved_are_fed),
+		cmocka_unit_test(acknowledgements_begin_anew),
 		cmocka_unit_test(lost_opens_come_again_in_order),
 		cmocka_unit_test(a_lost_answer_is_said_again),
 		cmocka_unit_test(an_end_in_state_is_an_answer),
