@@ -310,7 +310,7 @@ static void credit_allows_what_both_do(void **unused)
 
 	(void)unused;
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct session s = { .send = { .sent = 7, .limit = 7 + rows[i].all } };
+		struct session s = { .config.pool = &duo_pool, .send = { .sent = 7, .limit = 7 + rows[i].all } };
 		struct stream st = { .send = { .sent = rows[i].pending,
 			.limit = rows[i].pending + rows[i].own } };
 
