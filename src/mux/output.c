@@ -218,6 +218,7 @@ static void write_due(struct session *s, struct writer *w, struct stream *st)
 		if (st->out == STREAM_ENDING && !kept_is_due(st)) {
 			put(w, flow_close_encode(st->id, st->send.sent, w->at, w->left));
 			st->out = STREAM_CLOSED;
+			st->has_closed = true;
 		}
 	}
 	stream_settle(s, st);

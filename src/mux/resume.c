@@ -113,7 +113,9 @@ static struct state_entry describe(struct session *s, struct stream *st)
 {
 	struct state_entry e = { .stream = st->id, .final = STATE_NO_FINAL };
 
-	credit_recv_tell(&st->recv);
+	/* Of a stream that was cut only what was told before was really taken. */
+	if (st->out != STREAM_CUT && st->out != STREAM_RESET)
+		credit_recv_tell(&st->recv);
 	e.wanted = st->recv.received;
 	e.consumed = st->recv.consumed;
 	e.limit = st->recv.limit;
@@ -313,6 +315,7 @@ static enum code announce_again(struct session *s, struct stream *st)
 		return CODE_RESUME_OFFSET;
 	stream_announce(s, st);
 	st->again = 0;
+	st->has_closed = false;
 	if (st->out == STREAM_RESET)
 		st->out = STREAM_CUT;
 	if (st->out == STREAM_CUT)

@@ -50,9 +50,11 @@ static bool is_over(const struct stream *st)
 	if (!stream_has_ended(st->out) || !stream_has_ended(st->in))
 		return false;
 	/* A RESET is answered, or who lost it with a transport takes the end for
-	 * one in good order. */
-	if (st->out == STREAM_RESET || st->in == STREAM_RESET)
-		return st->out == STREAM_RESET && st->in == STREAM_RESET;
+	 * one in good order; unless the peer was through before it came. */
+	if (st->out == STREAM_RESET && st->in == STREAM_RESET)
+		return true;
+	if (st->in == STREAM_RESET || (st->out == STREAM_RESET && !st->has_closed))
+		return false;
 	/* Orderly on both sides: the last byte is acknowledged, each way. */
 	return credit_send_pending(&st->send) == 0 && st->recv.told == st->recv.received;
 }

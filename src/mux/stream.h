@@ -38,6 +38,7 @@ struct stream {
 	bool is_answered;	/* the client has reacted to the OPEN */
 	bool is_owned;		/* the owner has not let go yet */
 	bool is_ready;		/* its source may have bytes */
+	bool has_closed;	/* CLOSE was written, whatever came after it */
 	bool wants_credit;	/* CREDIT has to be written, whatever its news */
 	enum code reset_code;
 	uint32_t last_frame;	/* bytes of the last DATA frame */

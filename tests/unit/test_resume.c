@@ -1251,6 +1251,70 @@ static void a_reset_after_both_ends(void **unused)
 	}
 }
 
+/* The other end was through before it heard of the reset: no answer comes, and
+ * none is waited for. */
+static void a_reset_that_comes_too_late(void **unused)
+{
+	static uint8_t out[DUO_OUT];
+
+	(void)unused;
+	for (int role = 0; role < 2; role++) {
+		struct duo_side *mine = side_of((enum session_role)role);
+		struct duo_side *other = other_of((enum session_role)role);
+		size_t n;
+
+		begin();
+		duo_open(&d);
+		stream_close(&mine->session, mine->ends[0].st);
+		duo_settle(&d);
+		stream_close(&other->session, other->ends[0].st);
+		n = flat_compose(&other->session, out, sizeof out, d.now);
+		assert_int_equal(session_streams(&other->session), 0);
+		stream_reset(&mine->session, mine->ends[0].st, CODE_LOCAL_RESET);
+		duo_carry(&d, mine, other);
+		assert_int_equal(session_streams(&mine->session), 1);
+		feed(mine, out, n);
+		duo_settle(&d);
+		assert_int_equal(session_streams(&mine->session), 0);
+		assert_int_equal(mine->ends[0].saw_reset + mine->ends[0].saw_close, 0);
+		assert_int_equal(other->ends[0].saw_close, 1);
+		assert_int_equal(other->ends[0].saw_reset, 0);
+		end();
+	}
+}
+
+/* What was lost of the other end's bytes by a reset is not taken for delivered,
+ * however often the answer is lost. */
+static void a_reset_is_not_an_end(void **unused)
+{
+	(void)unused;
+	begin();
+	duo_open(&d);
+	d.client.ends[0].holds = true;
+	duo_send(&d.server, 0, SENT, true);
+	stream_close(&d.client.session, d.client.ends[0].st);
+	duo_settle(&d);
+	stream_reset(&d.client.session, d.client.ends[0].st, CODE_LOCAL_RESET);
+	for (int i = 0; i < 3; i++) {
+		lose(&d.client);
+		cut(SESSION_CLIENT);
+		attach(SESSION_CLIENT);
+		lose(&d.client);
+		/* The server's STATE comes, the client's is lost. */
+		if (d.server.session.state != SESSION_LOST)
+			cut(SESSION_SERVER);
+		attach(SESSION_SERVER);
+		duo_carry(&d, &d.server, &d.client);
+		lose(&d.client);
+	}
+	assert_int_equal(session_streams(&d.client.session), 1);
+	resume_both();
+	assert_int_equal(d.server.ends[0].saw_reset, 1);
+	assert_int_equal(session_streams(&d.client.session), 0);
+	assert_int_equal(session_streams(&d.server.session), 0);
+	end();
+}
+
 /* --- frames at the wrong time ------------------------------------------------------------ */
 
 static void state_needs_a_resume(void **unused)
@@ -1694,6 +1758,8 @@ int main(void)
 		cmocka_unit_test(a_reset_while_sending_again),
 		cmocka_unit_test(what_ends_while_it_is_lost),
 		cmocka_unit_test(a_reset_after_both_ends),
+		cmocka_unit_test(a_reset_that_comes_too_late),
+		cmocka_unit_test(a_reset_is_not_an_end),
 		cmocka_unit_test(state_needs_a_resume),
 		cmocka_unit_test(data_waits_for_state),
 		cmocka_unit_test(a_lost_session_hears_nothing),
