@@ -26,6 +26,10 @@ void rejoin_lost(struct link *l, const char *why)
 	a->is_away = true;
 	text_escape(why, strlen(why), text, sizeof text);
 	log_debug(a->who, "connection lost: %s", text);
+	if (list_is_empty(&a->exposes) && !session_streams(&l->session)) {
+		link_abort(l, why); /* Nothing to keep. */
+		return;
+	}
 	if (a->has_told_away || !hub_may_log(a->hub, &a->hub->away_log))
 		return;
 	a->has_told_away = true;
@@ -126,7 +130,7 @@ static void on_turn(struct turn *t)
 	struct agent *heir = list_entry(t, struct agent, rejoin);
 	struct agent *a = heir->rejoins;
 
-	if (!a) { /* It ended in this very turn. */
+	if (!a || !resume_is_possible(&a->link.session)) { /* It ended in this very turn. */
 		link_abort(&heir->link, "the session is over");
 		return;
 	}

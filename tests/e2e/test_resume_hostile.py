@@ -1,5 +1,6 @@
 """RESUME from whoever has no right to it: an answer, and the true session is unharmed."""
 import os
+import signal
 import socket
 import struct
 import threading
@@ -338,6 +339,20 @@ def ended_or_refused(raw_client):
     assert name in ("RESUME_ERR", "ERROR", "AUTH_ERR")
 
 
+def test_an_answer_to_a_heartbeat_behind_resume(session):
+    """The server's HEARTBEAT may arrive late: the answer to it comes with RESUME at once."""
+    session.lose()
+    link = session.raw().login(**OWNER)
+    proof = wire.resume_proof(session.home.resume_key, session.home.session_id,
+                              session.epoch + 1, 0, link.transcript)
+    resume = session.home.session_id + struct.pack(">IB", session.epoch + 1, 0) + proof
+    link.sock.sendall(frame("RESUME", 0, resume) + frame("HEARTBEAT", 0, bytes(8) + b"\1"))
+    assert link.expect("STATE", "ERROR")[0] == "STATE"
+    session.link = link
+    link.send("STATE", 0, session.state())
+    session.works()
+
+
 def test_a_connection_that_goes_silent_after_resume(session):
     """RESUME was answered, STATE never came: the next connection takes over."""
     session.lose()
@@ -359,6 +374,64 @@ def test_a_bystander_notices_nothing(rig, serve, server, raw, session):
             thief.close()
             echoes(s)
     assert "Session lost" not in client.err.text
+
+
+@pytest.mark.parametrize("how", ["CREDIT", "STATE"])
+def test_a_client_that_allows_all_and_takes_nothing(session, how):
+    """What is sent is kept until it is taken: no more than 16 MiB of a stream."""
+    most, slack = 16 << 20, 24 << 20
+    if how == "STATE":
+        session.lose()
+        session.link = session.raw().login(**OWNER)
+        assert session.link.resume(session.home, session.epoch + 1)[0] == "STATE"
+        session.link.send("STATE", 0, session.state(limit=1 << 62))
+    else:
+        session.link.send("CREDIT", 0, struct.pack(">QQ", 1 << 62, 0))
+    session.link.send("CREDIT", session.stream, struct.pack(">QQ", 1 << 62, 0))
+    link = session.link.sock
+    threading.Thread(target=drain, args=[link], daemon=True).start()
+    session.visitor.settimeout(2)
+    sent = 0
+    try:
+        while sent < 2 * most:
+            sent += session.visitor.send(bytes(1 << 16))
+    except TimeoutError:
+        pass
+    assert most // 2 < sent < most + slack
+
+
+def drain(sock):
+    """Reads all that comes."""
+    try:
+        while sock.recv(1 << 20):
+            pass
+    except OSError:
+        pass
+
+
+def test_what_has_neither_ports_nor_streams_is_not_held(rig, raw, server):
+    """Or whoever has the token could have the server keep a session for each login of a minute."""
+    one = raw().login(**OWNER)
+    one.bind()
+    one.send("UNBIND", 0, struct.pack(">I", 1))
+    one.send("HEARTBEAT", 0, bytes(9))
+    one.expect("HEARTBEAT")
+    reset(one.sock)
+    until(lambda: "lost" in server.err.text or "left" in server.err.text, what="the end")
+    late = raw().login(**OWNER)
+    assert late.resume(one, one.epoch + 1)[0] == "RESUME_ERR"
+
+
+def test_the_server_stops_while_a_session_is_being_resumed(rig):
+    """It was not away, and its STATE does not come: nothing waits for it."""
+    server = rig.server(plaintext=True, drain="10m")
+    home, link = (RawClient(server, server.token()).login(**OWNER) for _ in range(2))
+    home.bind()
+    assert link.resume(home, home.epoch + 1)[0] == "STATE"
+    server.signal(signal.SIGTERM)
+    assert server.wait_exit() == 0
+    home.close()
+    link.close()
 
 
 def test_a_heartbeat_behind_resume(raw):
