@@ -149,14 +149,18 @@ static size_t pull_copy(struct session *s, struct batch *b, struct stream *st, s
 	return n;
 }
 
-/* What is kept should not occupy much more than it is: then a copy is better. */
-static struct chunk *fit(struct chunk *c)
+/* What is kept should not occupy much more than it is: then a copy is better,
+ * with room for what follows if small frames come in a row. */
+static struct chunk *fit(const struct stream *st, struct chunk *c)
 {
+	size_t most = st->kept_end ? 2 * (size_t)st->kept_end->cap : 0;
 	struct chunk *small;
 
 	if (c->len >= c->cap / 2)
 		return c;
-	small = chunk_take(c->pool, FRAME_HEAD + c->len);
+	if (most > SESSION_FRAME_MIN)
+		most = SESSION_FRAME_MIN;
+	small = chunk_take(c->pool, FRAME_HEAD + (c->len < most ? most : c->len));
 	if (!small)
 		return c;
 	memcpy(small->data, c->data, FRAME_HEAD + c->len);
@@ -179,8 +183,10 @@ static size_t pull_chunk(struct session *s, struct batch *b, struct stream *st, 
 	c->len = (uint32_t)n;
 	if (n)
 		count(s, st, c->data, n);
+	if (n && n < SESSION_FRAME_MIN && keeps && kept_append(st, c))
+		keeps = false;
 	if (n && keeps)
-		c = fit(c);
+		c = fit(st, c);
 	if (n >= SESSION_FRAME_MIN)
 		batch_add(b, c, c->data, FRAME_HEAD + n);
 	else if (n)

@@ -1,5 +1,7 @@
 #include "mux/kept.h"
 
+#include <string.h>
+
 bool kept_is_wanted(const struct session *s)
 {
 	return (s->capabilities & LOGIN_CAN_RESUME) != 0;
@@ -13,6 +15,17 @@ void kept_add(struct stream *st, struct chunk *c)
 	else
 		st->kept = c;
 	st->kept_end = c;
+}
+
+bool kept_append(struct stream *st, const struct chunk *c)
+{
+	struct chunk *last = st->kept_end;
+
+	if (!last || last->cap - last->at - last->len < c->len)
+		return false;
+	memcpy(last->data + last->at + last->len, c->data + c->at, c->len);
+	last->len += c->len;
+	return true;
 }
 
 static void drop_first(struct stream *st)

@@ -19,6 +19,10 @@ bool kept_is_wanted(const struct session *s);
 /* c, held by the caller until now, follows on what is kept. */
 void kept_add(struct stream *st, struct chunk *c);
 
+/* Copies the bytes of c, which follow, behind those of the last chunk; false
+ * when they have no room there. */
+bool kept_append(struct stream *st, const struct chunk *c);
+
 /* Lets go of what the destination has taken, or of all. */
 void kept_acknowledge(struct stream *st);
 void kept_forget(struct stream *st);

@@ -232,6 +232,36 @@ static void a_session_short_of_credit_tells_early(void **unused)
 	duo_fini(&d);
 }
 
+/* What is kept of many small frames occupies little more than they are. */
+static void small_frames_are_kept_together(void **unused)
+{
+	enum { FRAMES = 20000 };
+	static struct duo d;
+	unsigned i;
+
+	(void)unused;
+	duo_hold_ms = 60000;
+	duo_reach(&d, SESSION_OPEN);
+	i = duo_open(&d);
+	duo_settle(&d);
+	d.client.ends[i].holds = true;
+	for (int k = 0; k < FRAMES; k++) {
+		duo_send(&d.server, i, 1, false);
+		duo_carry(&d, &d.server, &d.client);
+	}
+	assert_int_equal(d.client.ends[i].got, FRAMES);
+	assert_true(duo_pool.used >= FRAMES);
+	assert_true(duo_pool.used < 2 * FRAMES);
+	stream_consumed(&d.client.session, d.client.ends[i].st, FRAMES);
+	duo_settle(&d);
+	d.now += 2000000;
+	session_tick(&d.client.session, 0, d.now);
+	duo_settle(&d);
+	assert_int_equal(duo_pool.used, 0);
+	duo_fini(&d);
+	duo_hold_ms = 0;
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -245,6 +275,7 @@ int main(void)
 		cmocka_unit_test(a_full_queue_ends_the_session_a_little_later),
 		cmocka_unit_test(a_little_credit_is_told_after_a_second),
 		cmocka_unit_test(a_session_short_of_credit_tells_early),
+		cmocka_unit_test(small_frames_are_kept_together),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
