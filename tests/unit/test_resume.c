@@ -1294,7 +1294,8 @@ static void a_reset_is_not_an_end(void **unused)
 	duo_send(&d.server, 0, SENT, true);
 	stream_close(&d.client.session, d.client.ends[0].st);
 	duo_settle(&d);
-	stream_reset(&d.client.session, d.client.ends[0].st, CODE_LOCAL_RESET);
+	stream_release(&d.client.session, d.client.ends[0].st);
+	d.client.ends[0].st = NULL;
 	for (int i = 0; i < 3; i++) {
 		lose(&d.client);
 		cut(SESSION_CLIENT);
