@@ -134,11 +134,12 @@ static void on_dialled(void *owner, const struct dial_result *r)
 static uint64_t patience_us(const struct client *c)
 {
 	unsigned rounds = c->comeback.vain / VAIN_A_ROUND;
-	uint64_t four = 4 * c->link->session.rtt_us;
+	/* To connect, to encrypt and to log in takes four at the least. */
+	uint64_t eight = 8 * c->link->session.rtt_us;
 
-	if (four < COMEBACK_PATIENCE_MS * 1000)
-		four = COMEBACK_PATIENCE_MS * 1000;
-	return four << (rounds < MOST_DOUBLINGS ? rounds : MOST_DOUBLINGS);
+	if (eight < COMEBACK_PATIENCE_MS * 1000)
+		eight = COMEBACK_PATIENCE_MS * 1000;
+	return eight << (rounds < MOST_DOUBLINGS ? rounds : MOST_DOUBLINGS);
 }
 
 static void attempt(struct client *c, struct attempt *a)

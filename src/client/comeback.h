@@ -10,7 +10,7 @@
 
 /*
  * The way back to the server for a session that lost its connection: attempts
- * every 250 ms, each given up after a second or four round trips of the old way,
+ * every 250 ms, each given up after a second or eight round trips of the old way,
  * as many at once as that makes; the first to log in wins. The new way may be
  * slower: after some attempts in vain the patience is twice as long, then four
  * times. They neither count nor print; who is away for long is told once.

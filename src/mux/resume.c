@@ -59,6 +59,8 @@ uint64_t resume_tick(struct session *s)
 	uint64_t patience = s->config.role == SESSION_CLIENT ? s->config.sync_us : SYNC_US;
 	uint64_t end_us = s->lost_us + s->hold_us;
 
+	if (patience < 4 * s->rtt_us)
+		patience = 4 * s->rtt_us;
 	if (s->now_us >= end_us) {
 		session_abandon(s, s->lost_text);
 		return UINT64_MAX;

@@ -106,6 +106,19 @@ def talk(place):
         assert ending(s)[0] == SAW_FIN
 
 
+def test_a_way_of_more_than_a_second(rig, serve):
+    """What waits for an answer waits as long as the way there and back takes."""
+    place = Place(rig, serve(echo))
+    place.client.stop()
+    place.network.delay(700)
+    place.client = place.start_client()
+    with place.visitor() as s:
+        echoes(s)
+        place.network.cut(RST)
+        echoes(s)
+    assert "Session lost" not in place.client.err.text
+
+
 @pytest.mark.parametrize("kind", [RST, FIN])
 @pytest.mark.parametrize("way", [UP, DOWN])
 def test_cuts_around_each_frame_of_a_stream(rig, serve, tmp_path, kind, way):
