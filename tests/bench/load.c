@@ -9,11 +9,14 @@
  *	load paced PORT CONNS SECONDS RATE	the same at a rate, against the time
  *						each was meant to leave
  *	load connect PORT PARALLEL SECONDS	connect, 64 bytes there and back, close
+ *	load storm PORT PARALLEL COUNT		connect, then RST at once
  *
  * A connection begins with its kind and a length, so that it can be measured
  * through what knows no half-close: 'D' and 'U' move that many bytes, 'E'
- * echoes. Bulk carries its block number at each 64 KiB: loss shows. Prints
- * one line of JSON; everything is bounded in time.
+ * echoes, 'M' answers with the most connections the origin had at once since it
+ * was asked before, as 8 bytes. Bulk carries its block number at each 64 KiB:
+ * loss shows. Prints one line of JSON; everything is bounded in time. SIGTERM
+ * ends echo and paced early, with what they measured until then.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -48,6 +51,8 @@ static int epfd;
 static uint8_t chunk[CHUNK], trash[CHUNK];
 static uint32_t *latencies;	/* us */
 static size_t latency_count, latency_cap;
+static unsigned origin_live, origin_most;
+static volatile sig_atomic_t stopped;
 
 static double now(void)
 {
@@ -95,8 +100,9 @@ static uint32_t percentile(double p)
 static void print_rate(double seconds)
 {
 	qsort(latencies, latency_count, sizeof *latencies, by_value);
-	printf("{\"rate\": %.1f, \"p50\": %u, \"p99\": %u, \"max\": %u}\n",
-		(double)latency_count / seconds, percentile(0.5), percentile(0.99), percentile(1));
+	printf("{\"rate\": %.1f, \"count\": %zu, \"p50\": %u, \"p99\": %u, \"max\": %u}\n",
+		(double)latency_count / seconds, latency_count, percentile(0.5), percentile(0.99),
+		percentile(1));
 }
 
 static void watch(struct conn *c, uint32_t events, int op)
@@ -152,7 +158,19 @@ static bool origin_begin(struct conn *c)
 	c->kind = (char)c->head[0];
 	for (int i = 1; i < HEAD; i++)
 		c->size = c->size << 8 | c->head[i];
-	return c->kind == 'D' || c->kind == 'U' || c->kind == 'E';
+	return c->kind == 'D' || c->kind == 'U' || c->kind == 'E' || c->kind == 'M';
+}
+
+/* False, as the connection has served its purpose. */
+static bool origin_tell(const struct conn *c)
+{
+	uint8_t answer[8] = { 0 };
+
+	for (int i = 0; i < 4; i++)
+		answer[7 - i] = (uint8_t)(origin_most >> (8 * i));
+	send(c->fd, answer, sizeof answer, MSG_NOSIGNAL);
+	origin_most = origin_live - 1; /* Without the one that asks. */
+	return false;
 }
 
 static bool origin_echo(struct conn *c)
@@ -181,6 +199,8 @@ static bool origin_read(struct conn *c)
 			return true;
 		if (!origin_begin(c))
 			return false;
+		if (c->kind == 'M')
+			return origin_tell(c);
 		if (c->kind == 'D')
 			watch(c, EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
 	}
@@ -216,8 +236,10 @@ static void origin_event(struct conn *c, uint32_t events)
 	}
 	if (alive && (events & EPOLLIN))
 		alive = origin_read(c);
-	if (!alive)
+	if (!alive) {
+		origin_live--;
 		drop(c);
+	}
 }
 
 static void origin(uint16_t port)
@@ -249,6 +271,8 @@ static void origin(uint16_t port)
 				if (!c)
 					die("memory");
 				c->fd = fd;
+				if (++origin_live > origin_most)
+					origin_most = origin_live;
 				watch(c, EPOLLIN, EPOLL_CTL_ADD);
 			}
 		}
@@ -389,7 +413,7 @@ static void echo(uint16_t port, unsigned count, double seconds, double rate)
 	begun = due = now();
 	for (unsigned i = 0; i < count && rate <= 0; i++)
 		exchange(all[i], begun);
-	while (now() - begun < seconds) {
+	while (now() - begun < seconds && !stopped) {
 		int n = epoll_wait(epfd, events, EVENTS, rate > 0 ? 1 : 1000);
 		double t = now();
 
@@ -454,6 +478,62 @@ static void connects(uint16_t port, unsigned parallel, double seconds)
 	print_rate(now() - begun);
 }
 
+/* A visitor on its way in, or NULL when the kernel refused it at once. */
+static struct conn *knock(uint16_t port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct linger at_once = { .l_onoff = 1 };
+	struct conn *c = calloc(1, sizeof *c);
+
+	if (!c)
+		die("memory");
+	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	if (c->fd < 0)
+		die("socket");
+	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+	if (connect(c->fd, (struct sockaddr *)&a, sizeof a) < 0 && errno != EINPROGRESS) {
+		drop(c);
+		return NULL;
+	}
+	watch(c, EPOLLOUT, EPOLL_CTL_ADD);
+	return c;
+}
+
+static void storm(uint16_t port, unsigned parallel, unsigned count)
+{
+	struct epoll_event events[EVENTS];
+	unsigned begun = 0, open = 0, refused = 0;
+	double start = now();
+
+	while (begun < count || open) {
+		int n;
+
+		for (; open < parallel && begun < count; begun++) {
+			if (knock(port))
+				open++;
+			else
+				refused++;
+		}
+		n = epoll_wait(epfd, events, EVENTS, 1000);
+		if (now() - start > LIMIT_S)
+			lost("a stall: not done after 120 s");
+		for (int i = 0; i < n; i++) {
+			refused += (events[i].events & (EPOLLERR | EPOLLHUP)) != 0;
+			drop(events[i].data.ptr);
+			open--;
+		}
+	}
+	printf("{\"rate\": %.1f, \"count\": %u, \"refused\": %u}\n",
+		(double)count / (now() - start), count, refused);
+}
+
+static void on_term(int number)
+{
+	(void)number;
+	stopped = 1;
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 2 ? argv[1] : "";
@@ -463,6 +543,8 @@ int main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN);
 	epfd = epoll_create1(0);
+	if (strcmp(mode, "echo") == 0 || strcmp(mode, "paced") == 0)
+		signal(SIGTERM, on_term);
 	if (strcmp(mode, "origin") == 0)
 		origin(port);
 	else if (strcmp(mode, "down") == 0)
@@ -475,7 +557,9 @@ int main(int argc, char **argv)
 		echo(port, count, amount, atof(argv[5]));
 	else if (strcmp(mode, "connect") == 0)
 		connects(port, count, amount);
+	else if (strcmp(mode, "storm") == 0)
+		storm(port, count, (unsigned)amount);
 	else
-		fprintf(stderr, "usage: load origin|down|up|echo|paced|connect PORT ...\n");
+		fprintf(stderr, "usage: load origin|down|up|echo|paced|connect|storm PORT ...\n");
 	return 0;
 }
