@@ -240,11 +240,11 @@ run_lint() {
 
 run_bench() {
 	# shellcheck disable=SC2046
-	install haproxy nginx-light wrk curl
+	install haproxy nginx-light wrk curl python3-pytest
 	say bench
 	build_release || return
 	# shellcheck disable=SC2086
-	for script in bench observe; do
+	for script in bench observe faults; do
 		/usr/bin/python3 tests/bench/$script.py --bin build/gotunnel ${BENCH_ARGS-} &&
 			count 1 0 || count 0 1
 	done

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures what faults cost: cuts, storms of visitors, strangers, readers that stall.
 
-usage: faults.py --bin build/gotunnel [--rounds 5] [--seconds 2] [--only PART] [--small] [--churn 20]
+usage: faults.py --bin build/gotunnel [--rounds 5] [--seconds 2] [--churn 20] [--only PART] [--small]
 
 Everything is printed as one Markdown table, with the target beside where there is one. A target
 that is missed is a line to look into and no failure: load, both ends, the network between them and
@@ -251,7 +251,7 @@ def resume_after(bench, name, cuts, size, kind, new, wait):
 def resume(bench):
     """Case 35: 16 streams both ways; how long until they move again."""
     small = bench.args.small
-    cuts, size = (5, 16 * MIB) if small else (20, 64 * MIB)
+    cuts, size = (3, 16 * MIB) if small else (20, 64 * MIB)
     resume_at_once(bench, cuts, size)
     size = 64 * MIB                     # far from done when the network goes
     for new in ("refuse", "hole"):
@@ -278,7 +278,7 @@ def pair(kind, hold):
 def cost(bench):
     """--resume-hold 60s beside 0, in turns."""
     args = bench.args
-    rows = [(name, unit, mode, [count, GB // 4 if args.small and amount else amount], field)
+    rows = [(name, unit, mode, [count, GB // 8 if args.small and amount else amount], field)
             for name, unit, mode, (count, amount), field in ROWS
             if name.startswith("bulk") or name == "echo 64 conns"]
     folder = bench.folder / "cost"
@@ -548,9 +548,12 @@ def descriptors(bench):
 
 
 def stall(port):
-    """A download of 1 GiB, of which the first 10^6 bytes are read."""
-    s = connect("127.0.0.1", port)
-    s.sendall(b"D" + struct.pack(">Q", 1 << 30))
+    """A download of 1 GiB, of which the first 10^6 bytes are read.
+
+    The kernel's buffers of reader and service are small: they would be another machine's.
+    """
+    s = connect("127.0.0.1", port, receive_buffer=65536)
+    s.sendall(b"S" + struct.pack(">Q", 1 << 30))
     left = 10 ** 6
     while left:
         data = s.recv(min(left, 65536))
@@ -572,6 +575,23 @@ def settled(read, seconds=10):
     return last
 
 
+def queues(public, origin):
+    """KiB in the kernel's queues of both ends' sockets: towards visitors, from the service."""
+    to_visitors = from_service = 0
+    # A port on all addresses is one of IPv6.
+    table = [line for name in ("tcp", "tcp6")
+             for line in pathlib.Path("/proc/net", name).read_text().splitlines()[1:]]
+    for line in table:
+        fields = line.split()
+        here, there = (int(fields[n].split(":")[1], 16) for n in (1, 2))
+        sending, received = (int(n, 16) for n in fields[4].split(":"))
+        if fields[3] != "0A" and here == public:
+            to_visitors += sending
+        if fields[3] != "0A" and there == origin:
+            from_service += received
+    return kib(to_visitors), kib(from_service)
+
+
 def stalled(bench):
     """Case 15: what they hold, and what others lose by them."""
     amount = GB // 4 if bench.args.small else GB
@@ -580,6 +600,7 @@ def stalled(bench):
             server, client = watched(rig, origin)
             both, ratios, rates = (server, client), [], []
             buffered, grown = {p: [] for p in both}, {p: [] for p in both}
+            queued = {p: [] for p in both}
             bench.run("down", client.port, streams, amount)     # memory that any use takes
             for number in range(bench.args.rounds):
                 rate = {}
@@ -590,9 +611,11 @@ def stalled(bench):
                             stuck.append(stall(client.port))
                         if beside:
                             for p in both:
-                                buffered[p].append(settled(
-                                    lambda: p.numbers()["totals"]["buffered_bytes"]) / 1024)
-                                grown[p].append((p.rss() - rest[p]) / 1024)
+                                buffered[p].append(kib(settled(
+                                    lambda: p.numbers()["totals"]["buffered_bytes"])))
+                                grown[p].append(kib(p.rss() - rest[p]))
+                            for p, held in zip(both, queues(client.port, origin)):
+                                queued[p].append(held)
                         rate[beside] = bench.run("down", client.port, streams, amount)["rate"]
                     finally:
                         for s in stuck:
@@ -606,6 +629,7 @@ def stalled(bench):
                 end = p.name.split(":")[0]
                 bench.table.row(f"{name}: held by the {end}, KiB", buffered[p])
                 bench.table.row(f"{name}: memory of the {end} above before, KiB", grown[p])
+                bench.table.row(f"{name}: in the kernel's queues of the {end}, KiB", queued[p])
             bench.table.row(f"{name}: rate of {what} without, MB/s", rates)
             bench.table.row(f"{name}: loss of rate of {what}, %", ratios, "{:.1f}", most=5)
 
@@ -660,14 +684,15 @@ PARTS = (resume, cost, storm, strangers, descriptors, stalled, churn)
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--bin", default="build/gotunnel")
-    p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--seconds", type=float, default=2)
+    p.add_argument("--rounds", type=int, help="5, small 2")
+    p.add_argument("--seconds", type=float, help="of a load; 2, small 0.5")
     p.add_argument("--only", default="", help=f"parts: {' '.join(f.__name__ for f in PARTS)}")
     p.add_argument("--small", action="store_true", help="a quick run of everything")
-    p.add_argument("--churn", type=float, default=20, help="seconds of it")
+    p.add_argument("--churn", type=float, help="seconds of it; 20, small 5")
     args = p.parse_args()
-    if args.small:
-        args.rounds, args.seconds, args.churn = min(args.rounds, 2), min(args.seconds, 0.5), 5
+    for name, usual, few in (("rounds", 5, 2), ("seconds", 2, 0.5), ("churn", 20, 5)):
+        if getattr(args, name) is None:
+            setattr(args, name, few if args.small else usual)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20000), hard))
     gotunnel.BIN = Rig.path = str(pathlib.Path(args.bin).resolve())

@@ -13,7 +13,9 @@
  *
  * A connection begins with its kind and a length, so that it can be measured
  * through what knows no half-close: 'D' and 'U' move that many bytes, 'E'
- * echoes, 'M' answers with the most connections the origin had at once since it
+ * echoes, 'S' is 'D' from a small buffer of the kernel, for hundreds that stall
+ * beside each other: else their queues take all memory that the machine has for
+ * TCP, and who is measured suffers by that. 'M' answers with the most connections the origin had at once since it
  * was asked before, as 8 bytes. Bulk carries its block number at each 64 KiB:
  * loss shows. Prints one line of JSON; everything is bounded in time. SIGTERM
  * ends echo and paced early, with what they measured until then.
@@ -33,7 +35,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD = 9, BLOCK = 65536, CHUNK = 4 * BLOCK, ECHO = 64, EVENTS = 256, LIMIT_S = 120 };
+enum { HEAD = 9, BLOCK = 65536, CHUNK = 4 * BLOCK, ECHO = 64, EVENTS = 1024, LIMIT_S = 120 };
 
 struct conn {
 	int fd;
@@ -158,7 +160,7 @@ static bool origin_begin(struct conn *c)
 	c->kind = (char)c->head[0];
 	for (int i = 1; i < HEAD; i++)
 		c->size = c->size << 8 | c->head[i];
-	return c->kind == 'D' || c->kind == 'U' || c->kind == 'E' || c->kind == 'M';
+	return strchr("DUESM", c->kind) != NULL && c->kind;
 }
 
 /* False, as the connection has served its purpose. */
@@ -201,6 +203,12 @@ static bool origin_read(struct conn *c)
 			return false;
 		if (c->kind == 'M')
 			return origin_tell(c);
+		if (c->kind == 'S') {
+			int little = BLOCK;
+
+			setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
+			c->kind = 'D';
+		}
 		if (c->kind == 'D')
 			watch(c, EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
 	}
@@ -242,6 +250,28 @@ static void origin_event(struct conn *c, uint32_t events)
 	}
 }
 
+/* One a round, behind all endings, and none that ended while it waited: so the
+ * count is of those that are there at the same time. */
+static void origin_accept(int listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+	struct conn *c;
+
+	if (fd < 0)
+		return;
+	if (recv(fd, trash, 1, MSG_PEEK) < 0 && errno != EAGAIN) {
+		close(fd);
+		return;
+	}
+	c = calloc(1, sizeof *c);
+	if (!c)
+		die("memory");
+	c->fd = fd;
+	if (++origin_live > origin_most)
+		origin_most = origin_live;
+	watch(c, EPOLLIN, EPOLL_CTL_ADD);
+}
+
 static void origin(uint16_t port)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port),
@@ -257,25 +287,18 @@ static void origin(uint16_t port)
 	watch(&listener, EPOLLIN, EPOLL_CTL_ADD);
 	for (;;) {
 		int n = epoll_wait(epfd, events, EVENTS, -1);
+		bool has_come = false;
 
 		for (int i = 0; i < n; i++) {
 			struct conn *c = events[i].data.ptr;
-			int fd;
 
-			if (c != &listener) {
+			if (c == &listener)
+				has_come = true;
+			else
 				origin_event(c, events[i].events);
-				continue;
-			}
-			while ((fd = accept4(listener.fd, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
-				c = calloc(1, sizeof *c);
-				if (!c)
-					die("memory");
-				c->fd = fd;
-				if (++origin_live > origin_most)
-					origin_most = origin_live;
-				watch(c, EPOLLIN, EPOLL_CTL_ADD);
-			}
 		}
+		if (has_come)
+			origin_accept(listener.fd);
 	}
 }
 
