@@ -177,7 +177,7 @@ class Cut:
         return said.up + said.down - since.up - since.down
 
     def first_data(self, since, patience=30):
-        """ms by the network's clock from the moment `since` to the first DATA after it."""
+        """The network's count when the first DATA after the moment `since` was passed on."""
         end = time.monotonic() + patience
         while time.monotonic() < end:
             said = self.network.count()
@@ -262,7 +262,7 @@ def resume(bench):
     def noticed(ones):
         for one in ones:
             one.place.client.wait_err("Connection lost", 40)
-    resume_after(bench, "after a silence that both ends noticed", cuts, size, SILENCE, "hole",
+    resume_after(bench, "after a silence that the client noticed", cuts, size, SILENCE, "hole",
                  noticed)
 
 
