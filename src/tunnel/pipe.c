@@ -395,7 +395,11 @@ static void on_answered(struct timer *t)
 {
 	struct pipe *p = t->data;
 
-	pipe_reset(p, p->code ? p->code : own_code(p));
+	/* Without a connection nobody can have read the answer. */
+	if (resume_is_held(&p->link->session))
+		timer_start(t, ANSWER_MS);
+	else
+		pipe_reset(p, p->code ? p->code : own_code(p));
 }
 
 void pipe_answer(struct pipe *p, const void *data, size_t len)

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from kit import limit, until
+from kit import limit, ports, until
 from kit.flood import SIZE, Flood
 from kit.network import BOTH, DOWN, FIN, KINDS, LOSS, RST, SILENCE, UP
 from kit.place import CUTS, DEAD, HOLD, Place, echoes, is_open, scaled
@@ -104,6 +104,20 @@ def talk(place):
         echoes(s, b"hello")
         s.shutdown(socket.SHUT_WR)
         assert ending(s)[0] == SAW_FIN
+
+
+def test_the_page_of_a_client_without_a_service(rig):
+    """It is on its way when the connection is lost, for longer than it has to be read."""
+    place = Place(rig, f"http://127.0.0.1:{ports.one()}")
+    with place.visitor() as s:
+        place.network.pause(UP)
+        s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(1)
+        place.down(RST)
+        place.network.go(UP)
+        time.sleep(7)
+        place.up()
+        assert s.recv(100).startswith(b"HTTP/1.1 502 ")
 
 
 def test_a_way_of_more_than_a_second(rig, serve):
