@@ -58,9 +58,9 @@ enum session_state {
 enum {
 	SESSION_STREAM_CREDIT = 256 * 1024,
 	SESSION_FIRST_CREDIT = 1024 * 1024,	/* of the session, in version 1 */
-	SESSION_WINDOW = 64 * 1024 * 1024,	/* raised to this after login */
+	SESSION_WINDOW = 128 * 1024 * 1024,	/* raised to this after login */
 	SESSION_STREAM_KEPT = 16 * 1024 * 1024, /* unconsumed bytes of a stream at most, */
-	SESSION_KEPT = 64 * 1024 * 1024,	/* and of a session, whatever credit there is */
+	SESSION_KEPT = 128 * 1024 * 1024,	/* and of a session, whatever credit there is */
 	SESSION_FLOOR = 16 * 1024,		/* a stream may have this in spite of it */
 	SESSION_QUANTUM = 16 * 1024,	/* what a fresh stream may send ahead */
 	SESSION_FRAME_MIN = 4 * 1024,	/* no smaller DATA while there is more */

@@ -1,6 +1,7 @@
 #include "net/sys.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -231,4 +232,11 @@ unsigned sys_file_limit(void)
 			limit.rlim_cur = soft;
 	}
 	return limit.rlim_cur > 1u << 20 ? 1u << 20 : (unsigned)limit.rlim_cur;
+}
+
+void sys_trim_memory(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
 }

@@ -48,4 +48,7 @@ void sys_no_core(void);
 /* The soft limit of open files, raised to the hard one first. */
 unsigned sys_file_limit(void);
 
+/* Gives freed memory back to the system, where the allocator can. */
+void sys_trim_memory(void);
+
 #endif

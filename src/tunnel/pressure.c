@@ -1,9 +1,10 @@
 #include "tunnel/pressure.h"
 
 #include "core/log.h"
+#include "net/sys.h"
 #include "tunnel/link.h"
 
-enum { LOOK_MS = 1000, STALLED_US = 10 * 1000 * 1000 };
+enum { LOOK_MS = 1000, CALM_MS = 1000, STALLED_US = 10 * 1000 * 1000 };
 
 /* Since when the stream of p takes nothing that waits for it, at this end or at
  * the far one; UINT64_MAX: nothing waits. */
@@ -88,12 +89,31 @@ static void on_change(struct budget *b)
 	poller_defer(&p->worker->poller, &p->turn);
 }
 
+/* What the allocator keeps of it would stay with the process. */
+static void on_calm_timer(struct timer *t)
+{
+	struct pressure *p = t->data;
+
+	worker_trim(p->worker);
+	sys_trim_memory();
+}
+
+static void on_calm(struct budget *b)
+{
+	struct pressure *p = b->owner;
+
+	if (p->calm)
+		timer_start(p->calm, CALM_MS);
+}
+
 void pressure_init(struct pressure *p, struct worker *w, size_t most)
 {
 	*p = (struct pressure){ .worker = w };
 	list_init(&p->links);
 	poller_turn_init(&p->turn, on_turn);
 	p->timer = timer_new(w->loop, on_timer, p); /* Without it streams only wait. */
+	p->calm = timer_new(w->loop, on_calm_timer, p);
+	w->budget.on_calm = on_calm;
 	w->budget.most = most;
 	w->budget.owner = p;
 	w->budget.on_high = w->budget.on_room = on_change;
@@ -103,9 +123,10 @@ void pressure_init(struct pressure *p, struct worker *w, size_t most)
 void pressure_close(struct pressure *p)
 {
 	timer_free(p->timer);
-	p->timer = NULL;
+	timer_free(p->calm);
+	p->timer = p->calm = NULL;
 	list_remove(&p->turn.node);
-	p->worker->budget.on_high = p->worker->budget.on_room = NULL;
+	p->worker->budget.on_high = p->worker->budget.on_room = p->worker->budget.on_calm = NULL;
 	p->worker->pressure = NULL;
 }
 

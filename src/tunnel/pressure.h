@@ -20,6 +20,7 @@ struct pressure {
 	struct list links;
 	unsigned count;		/* of links */
 	struct timer *timer;	/* while memory is short */
+	struct timer *calm;	/* when much was given back a moment ago */
 	struct turn turn;	/* acts on what the budget said */
 };
 

@@ -66,11 +66,42 @@ static void without_a_limit(void **unused)
 	assert_int_equal(b.used, 0);
 }
 
+static unsigned calms;
+
+static void on_calm(struct budget *b)
+{
+	(void)b;
+	calms++;
+}
+
+/* Told once, when nearly all of much was given back. */
+static void calm(void **unused)
+{
+	const size_t mib = 1024 * 1024;
+	struct budget b = { .on_calm = on_calm };
+
+	(void)unused;
+	budget_take(&b, 15 * mib);
+	budget_give(&b, 15 * mib);
+	assert_int_equal(calms, 0); /* Not worth it. */
+	budget_take(&b, 80 * mib);
+	budget_give(&b, 70 * mib);
+	assert_int_equal(calms, 0);
+	budget_give(&b, 1 * mib);
+	assert_int_equal(calms, 1);
+	budget_give(&b, 9 * mib);
+	assert_int_equal(calms, 1);
+	budget_take(&b, 16 * mib);
+	budget_give(&b, 16 * mib);
+	assert_int_equal(calms, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(levels),
 		cmocka_unit_test(without_a_limit),
+		cmocka_unit_test(calm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
