@@ -7,13 +7,11 @@
 struct seat {
 	struct visitor visitor;
 	uint64_t until_us;
-	struct list node;
 };
 
 void lobby_init(struct lobby *l, struct expose *e)
 {
 	*l = (struct lobby){ .expose = e };
-	list_init(&l->seats);
 }
 
 static uint64_t now(const struct lobby *l)
@@ -21,21 +19,22 @@ static uint64_t now(const struct lobby *l)
 	return worker_now(&l->expose->hub->worker);
 }
 
+static void clear(struct lobby *l)
+{
+	timer_free(l->timer);
+	l->timer = NULL;
+	free(l->seats);
+	l->seats = NULL;
+}
+
 bool lobby_call(struct lobby *l, struct visitor *out)
 {
-	struct list *n = list_first(&l->seats);
-	struct seat *seat;
-
-	if (!n)
+	if (!l->count)
 		return false;
-	seat = list_entry(n, struct seat, node);
-	*out = seat->visitor;
-	list_remove(n);
-	free(seat);
-	if (--l->count == 0) {
-		timer_free(l->timer);
-		l->timer = NULL;
-	}
+	*out = l->seats[l->first].visitor;
+	l->first = (l->first + 1) % LOBBY_SEATS;
+	if (--l->count == 0)
+		clear(l);
 	return true;
 }
 
@@ -49,15 +48,13 @@ static void turn_away(struct lobby *l, const struct visitor *v)
 static void on_timer(struct timer *t)
 {
 	struct lobby *l = t->data;
-	struct list *n;
 
-	while ((n = list_first(&l->seats))) {
-		const struct seat *seat = list_entry(n, struct seat, node);
+	while (l->count) {
+		uint64_t at = now(l), until = l->seats[l->first].until_us;
 		struct visitor v;
-		uint64_t at = now(l);
 
-		if (seat->until_us > at) {
-			timer_start(l->timer, (seat->until_us - at + 999) / 1000);
+		if (until > at) {
+			timer_start(l->timer, (until - at + 999) / 1000);
 			break;
 		}
 		lobby_call(l, &v);
@@ -66,25 +63,24 @@ static void on_timer(struct timer *t)
 	expose_update(l->expose);
 }
 
+static bool furnish(struct lobby *l)
+{
+	l->seats = calloc(LOBBY_SEATS, sizeof *l->seats);
+	l->timer = timer_new(l->expose->hub->worker.loop, on_timer, l);
+	if (l->seats && l->timer) {
+		timer_start(l->timer, LOBBY_WAIT_MS);
+		return true;
+	}
+	clear(l);
+	return false;
+}
+
 int lobby_seat(struct lobby *l, const struct visitor *v)
 {
-	struct seat *seat = calloc(1, sizeof *seat);
-
-	if (!seat)
+	if (lobby_is_full(l) || (!l->count && !furnish(l)))
 		return -1;
-	if (!l->timer) {
-		l->timer = timer_new(l->expose->hub->worker.loop, on_timer, l);
-		if (!l->timer) {
-			free(seat);
-			return -1;
-		}
-		timer_start(l->timer, LOBBY_WAIT_MS);
-	}
-	list_init(&seat->node);
-	seat->visitor = *v;
-	seat->until_us = now(l) + LOBBY_WAIT_MS * 1000;
-	list_append(&l->seats, &seat->node);
-	l->count++;
+	l->seats[(l->first + l->count++) % LOBBY_SEATS] =
+		(struct seat){ *v, now(l) + LOBBY_WAIT_MS * 1000 };
 	return 0;
 }
 

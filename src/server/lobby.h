@@ -4,7 +4,6 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-#include "core/list.h"
 #include "net/timer.h"
 
 /*
@@ -23,10 +22,12 @@ struct visitor {
 	struct source *source;	/* whose it is counted as, or NULL */
 };
 
+struct seat;
+
 struct lobby {
 	struct expose *expose;
-	struct list seats;	/* those who wait, the first first */
-	unsigned count;
+	struct seat *seats;	/* LOBBY_SEATS of them, a ring, while anybody waits */
+	unsigned first, count;
 	struct timer *timer;	/* while anybody waits */
 };
 
