@@ -4,7 +4,7 @@
 #	sh tests/run.sh			everything but the bench
 #	sh tests/run.sh PART...		unit, sim, san, fuzz, e2e, lint or bench
 #
-# FUZZ_SECONDS	how long each fuzzer looks for something new (default 30, in CI 10)
+# FUZZ_SECONDS	how long each fuzzer looks for something new (default 30)
 # Ends with the line "N passed, N failed"; exits 1 if anything failed.
 set -u
 
@@ -161,21 +161,45 @@ run_san() {
 	unset TSAN_OPTIONS
 }
 
+# fuzz_fresh NAME: looks for something new; says how it ended in files.
+fuzz_fresh() {
+	mkdir -p "build-fuzz/$1.new"
+	"build-fuzz/$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+		-artifact_prefix="build-fuzz/" -print_final_stats=1 "build-fuzz/$1.new" \
+		"tests/fuzz/corpus/${1#fuzz_}" >"build-fuzz/$1.log" 2>&1 </dev/null
+	echo $? >"build-fuzz/$1.rc"
+}
+
+fuzz_told() {
+	check "$1 for $seconds s" sh -c "cat build-fuzz/$1.log; exit \$(cat build-fuzz/$1.rc)"
+}
+
 run_fuzz() {
 	install clang libclang-rt-14-dev node-llhttp
 	say fuzz
-	seconds=${FUZZ_SECONDS:-$([ -n "${CI-}" ] && echo 10 || echo 30)}
+	seconds=${FUZZ_SECONDS:-30}
 	mkdir -p build-fuzz
+	names=
 	for source in tests/fuzz/fuzz_*.c; do
 		name=$(basename "$source" .c)
 		check "build $name" sh tests/fuzz/build.sh "$source" "build-fuzz/$name"
 		[ -x "build-fuzz/$name" ] || continue
-		corpus=tests/fuzz/corpus/${name#fuzz_}
-		mkdir -p "build-fuzz/$name.new"
-		check "$name replays its corpus" "build-fuzz/$name" -runs=0 "$corpus"
-		check "$name for $seconds s" "build-fuzz/$name" -max_total_time="$seconds" -timeout=10 \
-			-rss_limit_mb=2048 -artifact_prefix="build-fuzz/" -print_final_stats=1 \
-			"build-fuzz/$name.new" "$corpus"
+		check "$name replays its corpus" "build-fuzz/$name" -runs=0 \
+			"tests/fuzz/corpus/${name#fuzz_}"
+		names="$names $name"
+	done
+	# Two at a time.
+	# shellcheck disable=SC2086
+	set -- $names
+	while [ $# -gt 0 ]; do
+		fuzz_fresh "$1" &
+		[ $# -lt 2 ] || fuzz_fresh "$2" &
+		wait
+		fuzz_told "$1"
+		shift
+		[ $# -gt 0 ] || break
+		fuzz_told "$1"
+		shift
 	done
 }
 
