@@ -118,7 +118,6 @@ void client_failed(struct client *c)
 	if (f->retry_ms > wait_ms)
 		wait_ms = f->retry_ms;
 	if (was_up) {
-		c->lost_us = now;
 		log_warn(NULL, "Session lost: %s", f->what);
 		log_warn(NULL, "Connection lost, attempting to reconnect...");
 	} else if (f->cause == RETRY_NO_NETWORK && c->retry.succeeded) {

@@ -139,6 +139,7 @@ static void on_bind_err(struct link *l, const struct bind_err *err)
 	failure_of_bind(&c->failure, c->config, err, c->asked);
 	if (err->code == CODE_REPLACED)
 		c->failure.cause = RETRY_REFUSED; /* Final: two of us would take turns for ever. */
+	c->lost_us = worker_now(&c->worker);
 	c->state = CLIENT_ENDING;
 	session_finish(&l->session);
 }
@@ -212,6 +213,8 @@ static void on_end(struct link *l, const struct session_end *end)
 	if (l != c->link)
 		return; /* Another one took its place. */
 	end_up(c);
+	if (is_serving)
+		c->lost_us = c->state == CLIENT_UP ? worker_now(&c->worker) : l->session.lost_us;
 	if (is_serving && end->code != CODE_SHUTTING_DOWN)
 		shard_add(&c->worker.metrics.sessions_lost, 1);
 	if (end->code == CODE_AUTH_FAILED)

@@ -211,3 +211,14 @@ int addr_numeric(const char *host, uint16_t port, struct sockaddr_storage *out)
 		return -1;
 	return 0;
 }
+
+bool addr_is_same_host(const struct sockaddr *a, const struct sockaddr *b)
+{
+	if (a->sa_family != b->sa_family)
+		return false;
+	if (a->sa_family == AF_INET)
+		return ((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr ==
+			((const struct sockaddr_in *)(const void *)b)->sin_addr.s_addr;
+	return memcmp(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr,
+		&((const struct sockaddr_in6 *)(const void *)b)->sin6_addr, 16) == 0;
+}

@@ -39,4 +39,7 @@ bool addr_is_loopback_host(const char *host);
 /* A numeric host. 0 or -1. */
 int addr_numeric(const char *host, uint16_t port, struct sockaddr_storage *out);
 
+/* Whether both are of one IP address, whatever the ports. */
+bool addr_is_same_host(const struct sockaddr *a, const struct sockaddr *b);
+
 #endif

@@ -54,6 +54,15 @@ void resume_detach(struct session *s, const char *text)
 	s->ops->on_detach(s->owner, text);
 }
 
+static void give_up(struct session *s)
+{
+	char text[sizeof s->lost_text + 48];
+
+	snprintf(text, sizeof text, "not resumed within %us: %s",
+		(unsigned)(s->hold_us / 1000000), s->lost_text);
+	session_abandon(s, text);
+}
+
 uint64_t resume_tick(struct session *s)
 {
 	uint64_t patience = s->config.role == SESSION_CLIENT ? s->config.sync_us : SYNC_US;
@@ -62,7 +71,7 @@ uint64_t resume_tick(struct session *s)
 	if (patience < 4 * s->rtt_us)
 		patience = 4 * s->rtt_us;
 	if (s->now_us >= end_us) {
-		session_abandon(s, s->lost_text);
+		give_up(s);
 		return UINT64_MAX;
 	}
 	if (s->state == SESSION_LOST)

@@ -95,6 +95,18 @@ static void be_a_guest(struct agent *a)
 	h->guests++;
 }
 
+/* Whether another session is of the same client: this one takes its place. */
+static bool replaces_one(const struct agent *a)
+{
+	for (const struct list *n = a->hub->agents.next; n != &a->hub->agents; n = n->next) {
+		const struct agent *other = list_entry(n, struct agent, node);
+
+		if (other != a && other->is_member && rejoin_is_same(a, other))
+			return true;
+	}
+	return false;
+}
+
 /* It asks for its first tunnel: may it stay? */
 static bool be_a_member(struct agent *a)
 {
@@ -103,7 +115,7 @@ static bool be_a_member(struct agent *a)
 
 	if (a->is_member)
 		return true;
-	if (h->members >= h->members_max) {
+	if (h->members >= h->members_max && !replaces_one(a)) {
 		shard_add(&h->worker.metrics.sessions_refused, 1);
 		n = hub_tally(h, &h->member_log);
 		if (n)
@@ -277,6 +289,20 @@ static void on_drained(struct link *l)
 		session_finish(&l->session);
 }
 
+/* Whether a client that is logged in comes from the same address: one that lost its
+ * connection tries more than one way at once, and drops all but the first. */
+static bool has_neighbour(const struct agent *a)
+{
+	for (const struct list *n = a->hub->agents.next; n != &a->hub->agents; n = n->next) {
+		const struct agent *other = list_entry(n, struct agent, node);
+
+		if (other->is_known && addr_is_same_host((const struct sockaddr *)&a->peer,
+			(const struct sockaddr *)&other->peer))
+			return true;
+	}
+	return false;
+}
+
 static void log_stranger(struct agent *a, const struct session_end *end)
 {
 	struct hub *h = a->hub;
@@ -284,6 +310,10 @@ static void log_stranger(struct agent *a, const struct session_end *end)
 	char text[sizeof end->text * 4];
 
 	text_escape(end->text, strlen(end->text), text, sizeof text);
+	if (end->kind == SESSION_GONE && has_neighbour(a)) {
+		log_debug(a->who, "left before a login: %s", text);
+		return;
+	}
 	if (is_refused || a->caller.stage == SOURCES_TRYING) {
 		shard_add(&h->worker.metrics.logins_refused, 1);
 		if (hub_may_log(h, &h->refused_log))

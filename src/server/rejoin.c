@@ -77,12 +77,13 @@ void rejoin_done(struct link *l)
 	}
 }
 
-/* Whose session it is: the same key, name and instance, too. */
-static bool is_same_client(const struct session *a, const struct session *b)
+bool rejoin_is_same(const struct agent *a, const struct agent *b)
 {
-	return strcmp(a->peer_key_id, b->peer_key_id) == 0 &&
-		strcmp(a->peer_name, b->peer_name) == 0 &&
-		memcmp(a->peer_instance, b->peer_instance, sizeof a->peer_instance) == 0;
+	const struct session *x = &a->link.session, *y = &b->link.session;
+
+	return strcmp(x->peer_key_id, y->peer_key_id) == 0 &&
+		strcmp(x->peer_name, y->peer_name) == 0 &&
+		memcmp(x->peer_instance, y->peer_instance, sizeof x->peer_instance) == 0;
 }
 
 static struct agent *find(struct hub *h, const uint8_t id[LOGIN_SESSION_ID])
@@ -105,7 +106,7 @@ static struct agent *recognise(struct agent *heir, const struct state_resume *r)
 	if (!a || a == heir || !resume_is_possible(&a->link.session) || r->lane != 0)
 		return NULL;
 	if (r->epoch <= a->link.session.epoch ||
-		!is_same_client(&a->link.session, &heir->link.session) ||
+		!rejoin_is_same(a, heir) ||
 		prove_resume(&a->link, &heir->link, r->epoch, proof) < 0 ||
 		!proof_equal(proof, r->proof, sizeof proof))
 		return NULL;

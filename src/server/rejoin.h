@@ -16,6 +16,9 @@ void rejoin_lost(struct link *l, const char *why);
 void rejoin_done(struct link *l);
 enum code rejoin_asked(struct link *l, const struct state_resume *resume);
 
+/* Whether both are of one client: the same key, name and instance. */
+bool rejoin_is_same(const struct agent *a, const struct agent *b);
+
 /* A tunnel of a was taken over by a newer session of its owner. Ends a if that was
  * its last and it is away; a that is there was told, and is told again. */
 void rejoin_replaced(struct agent *a, uint32_t bind_id);

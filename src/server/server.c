@@ -41,7 +41,8 @@ static unsigned streams(const struct hub *h)
 	for (struct list *i = h->agents.next; i != &h->agents; i = i->next) {
 		struct agent *a = list_entry(i, struct agent, node);
 
-		n += a->is_known ? session_streams(&a->link.session) : 0;
+		/* Those that are away are not waited for. */
+		n += a->is_known && !a->is_away ? session_streams(&a->link.session) : 0;
 	}
 	return n;
 }

@@ -2,7 +2,7 @@
 import re
 
 from kit.origin import echo
-from kit.stream import connect, read_exactly
+from kit.stream import RST, connect, ending, read_exactly
 from kit.wire import RawClient
 
 GUESTS = 64
@@ -28,6 +28,21 @@ def test_sessions_with_tunnels_are_capped(rig, serve):
         works(client.port)
     assert clients[0].stop() == 0
     works(rig.client(server, str(service), name="d:1", state="d").port)
+
+
+def test_a_client_is_not_kept_out_by_its_own_held_session(rig, serve):
+    """It was killed and started again: the new session takes the old one's place."""
+    server = rig.server(max_sessions=1)
+    service = serve(echo)
+    first = rig.client(server, str(service), name="a:1", state="a")
+    with connect("127.0.0.1", first.port) as s:
+        s.sendall(b"hello")
+        assert read_exactly(s, 5) == b"hello"
+        first.kill()
+        again = rig.client(server, str(service), name="a:1", state="a")
+        assert again.port == first.port
+        assert ending(s)[0] == RST
+    works(again.port)
 
 
 def test_sessions_without_a_tunnel_are_few_and_do_not_last(rig, serve):

@@ -172,6 +172,30 @@ static void socket_addresses(void **state)
 	assert_false(addr_is_loopback_host("localhost.example.com"));
 }
 
+static void same_hosts(void **unused)
+{
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} rows[] = {
+		{ "192.0.2.1", "192.0.2.1", true },
+		{ "192.0.2.1", "192.0.2.2", false },
+		{ "2001:db8::1", "2001:db8::1", true },
+		{ "2001:db8::1", "2001:db8::2", false },
+		{ "::1", "127.0.0.1", false },
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct sockaddr_storage a, b;
+
+		assert_int_equal(addr_numeric(rows[i].a, 1, &a), 0);
+		assert_int_equal(addr_numeric(rows[i].b, 2, &b), 0);
+		assert_int_equal(addr_is_same_host((struct sockaddr *)&a, (struct sockaddr *)&b),
+			rows[i].same);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +204,7 @@ int main(void)
 		cmocka_unit_test(targets),
 		cmocka_unit_test(reasons),
 		cmocka_unit_test(socket_addresses),
+		cmocka_unit_test(same_hosts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

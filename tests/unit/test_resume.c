@@ -1482,7 +1482,7 @@ static void the_hold_ends(void **unused)
 		assert_true(session_tick(&mine->session, 0, d.now) == UINT64_MAX);
 		assert_int_equal(mine->ends_told, 1);
 		assert_int_equal(mine->end.kind, SESSION_GONE);
-		assert_string_equal(mine->end.text, "cut");
+		assert_string_equal(mine->end.text, "not resumed within 60s: cut");
 		for (unsigned i = 0; i < 3; i++) {
 			assert_int_equal(mine->ends[i].saw_reset, i != 1);
 			assert_int_equal(mine->ends[i].saw_close, 0);
@@ -1522,7 +1522,7 @@ static void an_answer_is_not_awaited_for_ever(void **unused)
 		/* The hold is counted from the first loss, with its reason. */
 		d.now = lost_us + HOLD_MS * 1000;
 		session_tick(&mine->session, 0, d.now);
-		assert_string_equal(mine->end.text, "cut");
+		assert_string_equal(mine->end.text, "not resumed within 60s: cut");
 		end();
 	}
 }
@@ -1543,7 +1543,7 @@ static void each_loss_has_its_own_hold(void **unused)
 	assert_int_equal(session_tick(&mine->session, 0, d.now), d.now + HOLD_MS * 1000);
 	d.now += HOLD_MS * 1000;
 	session_tick(&mine->session, 0, d.now);
-	assert_string_equal(mine->end.text, "again");
+	assert_string_equal(mine->end.text, "not resumed within 60s: again");
 	end();
 }
 
@@ -1562,7 +1562,7 @@ static void a_transport_is_replaced(void **unused)
 	assert_int_equal(mine->session.state, SESSION_LOST);
 	d.now += 55 * SECOND;
 	session_tick(&mine->session, 0, d.now);
-	assert_string_equal(mine->end.text, "replaced by a newer connection");
+	assert_string_equal(mine->end.text, "not resumed within 60s: replaced by a newer connection");
 	end();
 }
 
