@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auth/proof.h"
 #include "client/client_state.h"
 #include "client/uplink.h"
 #include "core/log.h"
@@ -172,6 +173,16 @@ static void tell(struct client *c)
 		text_period(s->hold_us / 1000, hold, sizeof hold));
 }
 
+/* 250 ms on the average, and not in step with the other clients of a server that
+ * was started again. */
+static uint64_t spread(void)
+{
+	uint32_t random;
+
+	proof_random(&random, sizeof random);
+	return COMEBACK_EVERY_MS * 3 / 4 + random % (COMEBACK_EVERY_MS / 2);
+}
+
 static void on_timer(struct timer *t)
 {
 	struct client *c = t->data;
@@ -190,7 +201,7 @@ static void on_timer(struct timer *t)
 	}
 	if (unused && !c->comeback.asking && now(c) >= c->comeback.calm_us)
 		attempt(c, unused);
-	timer_start(t, COMEBACK_EVERY_MS);
+	timer_start(t, spread());
 }
 
 /* --- the session's next connection -------------------------------------------------- */
