@@ -65,6 +65,8 @@ def test_sleep_of_20_seconds(rig, serve, which):
     client = rig.client(server, serve(echo), env=env)
     proc = server if which == "server" else client
     with connect("127.0.0.1", client.port) as s:
+        s.sendall(b"begun")     # else the sleep may fall into the dial, which has 10 s
+        assert read_exactly(s, 5) == b"begun"
         proc.signal(signal.SIGSTOP)
         # Less than 20 s of theirs: a machine that is busy may add some.
         time.sleep(15 / faster)
