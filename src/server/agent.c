@@ -79,6 +79,13 @@ static void leave_guests(struct agent *a)
 	a->is_guest = false;
 }
 
+static void leave_members(struct agent *a)
+{
+	if (a->is_member)
+		a->hub->members--;
+	a->is_member = false;
+}
+
 /* Whoever holds the token can log in as often as there are descriptors; those
  * that then do nothing are few. */
 static void be_a_guest(struct agent *a)
@@ -95,14 +102,18 @@ static void be_a_guest(struct agent *a)
 	h->guests++;
 }
 
-/* Whether another session is of the same client: this one takes its place. */
-static bool replaces_one(const struct agent *a)
+/* A client that was started again has forgotten the session that waits for it:
+ * that one ends now, or it would keep its own client out. False: there is none. */
+static bool take_own_place(const struct agent *a)
 {
-	for (const struct list *n = a->hub->agents.next; n != &a->hub->agents; n = n->next) {
-		const struct agent *other = list_entry(n, struct agent, node);
+	for (struct list *n = a->hub->agents.next; n != &a->hub->agents; n = n->next) {
+		struct agent *other = list_entry(n, struct agent, node);
 
-		if (other != a && other->is_member && rejoin_is_same(a, other))
+		if (other->is_member && other->is_away && rejoin_is_same(a, other)) {
+			agent_abort(other, "replaced by a newer session");
+			leave_members(other);
 			return true;
+		}
 	}
 	return false;
 }
@@ -115,7 +126,7 @@ static bool be_a_member(struct agent *a)
 
 	if (a->is_member)
 		return true;
-	if (h->members >= h->members_max && !replaces_one(a)) {
+	if (h->members >= h->members_max && !take_own_place(a)) {
 		shard_add(&h->worker.metrics.sessions_refused, 1);
 		n = hub_tally(h, &h->member_log);
 		if (n)
@@ -417,8 +428,7 @@ static void on_closed(struct link *l)
 
 	rejoin_forget(a);
 	leave_guests(a);
-	if (a->is_member)
-		h->members--;
+	leave_members(a);
 	list_remove(&a->rejoin.node);
 	door_leave(a);
 	list_remove(&a->node);

@@ -1,12 +1,15 @@
 """How many sessions there may be: each is a holder of the token, and none may take all."""
 import re
+import struct
 
+from kit import wire
 from kit.origin import echo
 from kit.stream import RST, connect, ending, read_exactly
 from kit.wire import RawClient
 
 GUESTS = 64
 LIMIT_REACHED = 7
+OWNER = {"instance": bytes(range(16)), "capabilities": wire.CAN_RESUME}
 
 
 def works(port):
@@ -43,6 +46,24 @@ def test_a_client_is_not_kept_out_by_its_own_held_session(rig, serve):
         assert again.port == first.port
         assert ending(s)[0] == RST
     works(again.port)
+
+
+def test_one_identity_does_not_get_around_the_cap(rig):
+    """It takes the place of a session that is away, of which there is one, and no other."""
+    server = rig.server(plaintext=True, max_sessions=1)
+    sessions = []
+    try:
+        for number in range(4):
+            one = RawClient(server, server.token()).login(**OWNER)
+            sessions.append(one)
+            one.send("BIND", 0, wire.bind())
+            name, _, payload = one.expect("BIND_OK", "BIND_ERR")
+            assert name == ("BIND_ERR" if number else "BIND_OK")
+            if number:
+                assert struct.unpack(">H", payload[4:6])[0] == LIMIT_REACHED
+    finally:
+        for one in sessions:
+            one.close()
 
 
 def test_sessions_without_a_tunnel_are_few_and_do_not_last(rig, serve):
