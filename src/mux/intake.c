@@ -230,6 +230,14 @@ static void keep(struct session *s, const uint8_t *data, size_t len)
 	s->partial_len = len;
 }
 
+void intake_forget(struct session *s)
+{
+	forget_partial(s);
+	s->data_stream = NULL;
+	s->data_left = s->skip_left = 0;
+	s->taken = s->taken_told = 0;
+}
+
 void intake_feed(struct session *s, const uint8_t *data, size_t len)
 {
 	size_t at = s->partial ? complete(s, data, len) : 0;

@@ -7,4 +7,7 @@
  * the rule table. Internal to mux/. */
 void intake_feed(struct session *s, const uint8_t *data, size_t len);
 
+/* Forgets what belonged to a transport that is gone: half a frame, and counts. */
+void intake_forget(struct session *s);
+
 #endif

@@ -167,6 +167,20 @@ static void put(struct writer *w, size_t n)
 	writer_room(w, n);
 }
 
+static void forget_control(struct session *s)
+{
+	free(s->control);
+	s->control = NULL;
+	s->control_at = s->control_len = s->control_cap = 0;
+	s->replies = 0;
+}
+
+void output_forget(struct session *s)
+{
+	forget_control(s);
+	s->put = s->put_acked = 0;
+}
+
 /* Copies queued control frames; false when some are left. */
 static bool write_control(struct session *s, struct writer *w)
 {
@@ -179,10 +193,7 @@ static bool write_control(struct session *s, struct writer *w)
 	s->control_at += n;
 	if (s->control_at < s->control_len)
 		return false;
-	free(s->control);
-	s->control = NULL;
-	s->control_at = s->control_len = s->control_cap = 0;
-	s->replies = 0;
+	forget_control(s);
 	return true;
 }
 

@@ -19,6 +19,9 @@ void output_commit(struct session *s, size_t n);
 /* The same for a frame that the peer provoked; these are counted. */
 void output_commit_reply(struct session *s, size_t n);
 
+/* Forgets what was queued for a transport that is gone, and its counts. */
+void output_forget(struct session *s);
+
 /* st has CREDIT, CLOSE or RESET to write, now or within a second. */
 void output_due(struct session *s, struct stream *st);
 void output_late(struct session *s, struct stream *st);

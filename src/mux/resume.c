@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "mux/intake.h"
 #include "mux/kept.h"
 #include "mux/output.h"
 #include "mux/relay.h"
@@ -31,16 +32,8 @@ bool resume_is_held(const struct session *s)
 /* Forgets what belonged to the transport alone. */
 static void forget_transport(struct session *s)
 {
-	free(s->partial);
-	s->partial = NULL;
-	s->partial_len = 0;
-	s->data_stream = NULL;
-	s->data_left = s->skip_left = 0;
-	s->taken = s->taken_told = s->put = s->put_acked = 0;
-	free(s->control);
-	s->control = NULL;
-	s->control_at = s->control_len = s->control_cap = 0;
-	s->replies = 0;
+	intake_forget(s);
+	output_forget(s);
 }
 
 void resume_detach(struct session *s, const char *text)

@@ -36,9 +36,8 @@ void session_fini(struct session *s)
 {
 	relay_end_all(s, CODE_CANCELLED);
 	handshake_forget(s);
-	free(s->partial);
-	free(s->control);
-	s->partial = s->control = NULL;
+	intake_forget(s);
+	output_forget(s);
 	s->state = SESSION_DEAD;
 }
 

@@ -58,7 +58,7 @@ enum session_state {
 enum {
 	SESSION_STREAM_CREDIT = 256 * 1024,
 	SESSION_FIRST_CREDIT = 1024 * 1024,	/* of the session, in version 1 */
-	SESSION_WINDOW = 128 * 1024 * 1024,	/* raised to this after login */
+	SESSION_WINDOW = 128 * 1024 * 1024,	/* raised to this once it is open */
 	SESSION_STREAM_KEPT = 16 * 1024 * 1024, /* unconsumed bytes of a stream at most, */
 	SESSION_KEPT = 128 * 1024 * 1024,	/* and of a session, whatever credit there is */
 	SESSION_FLOOR = 16 * 1024,		/* a stream may have this in spite of it */

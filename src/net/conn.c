@@ -9,9 +9,8 @@
 
 #include "net/sys.h"
 
-/* How many times one turn reads a full scratch from one connection. */
 enum {
-	READS_A_TURN = 2,
+	READS_A_TURN = 2,	/* of a full scratch from one connection */
 	FIRST_TLS = 0x16,
 	FIRST_PLAIN = 0x01,
 	/* For heads, control frames and small payloads; the rest are chunks. */

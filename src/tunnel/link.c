@@ -142,13 +142,18 @@ static void on_end(void *owner, const struct session_end *end)
 
 /* The connection is of no use any more. What the kernel has of it is of no use
  * to anybody either: it is all kept here. */
+static void cut_off(struct link *l)
+{
+	if (!l->conn.is_closed && l->conn.sock.fd >= 0)
+		sys_linger_reset(l->conn.sock.fd, true);
+	conn_close(&l->conn);
+}
+
 static void on_detach(void *owner, const char *text)
 {
 	struct link *l = owner;
 
-	if (!l->conn.is_closed && l->conn.sock.fd >= 0)
-		sys_linger_reset(l->conn.sock.fd, true);
-	conn_close(&l->conn);
+	cut_off(l);
 	arm(l, l->session.lost_us + l->session.hold_us);
 	l->ops->on_detach(l, text);
 }
@@ -377,9 +382,7 @@ int link_take_over(struct link *l, struct link *fresh)
 
 	if (l->is_closed || fresh->is_closed || fresh->conn.is_closed)
 		return -ENOTCONN;
-	if (!l->conn.is_closed && l->conn.sock.fd >= 0)
-		sys_linger_reset(l->conn.sock.fd, true);
-	conn_close(&l->conn);
+	cut_off(l);
 	err = conn_take_over(&l->conn, &fresh->conn, &conn_ops);
 	timer_stop(fresh->timer);
 	if (err)
