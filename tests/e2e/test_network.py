@@ -13,34 +13,19 @@ from kit import limit, missing, need, ports, until
 from kit.gotunnel import Client, Server
 from kit.origin import BlackHole, echo, source
 from kit.proc import Proc
+from kit.relay import Line
 from kit.stream import (FIN, MIB, RST, Checker, connect, ending, read_exactly, receive,
                         send_counters)
 
 SEED = 0x4E7
 
 
-class Slicer:
+class Slicer(Line):
     """A relay of the control connection that passes a few bytes at a time, or ends it."""
 
     def __init__(self, server, sizes, cut_after=None):
-        self.target, self.sizes = (server.host, server.control), sizes
-        self.left = cut_after
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.socks = []
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                a, _ = self.listener.accept()
-            except OSError:
-                return
-            b = socket.create_connection(self.target)
-            self.socks += [a, b]
-            for x, y in ((a, b), (b, a)):
-                y.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=self.pump, args=(x, y), daemon=True).start()
+        self.sizes, self.left = sizes, cut_after
+        super().__init__(server)
 
     def pump(self, x, y):
         rng = random.Random(SEED)
@@ -58,11 +43,6 @@ class Slicer:
                 s.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
-
-    def close(self):
-        self.listener.close()
-        for s in self.socks:
-            s.close()
 
 
 @pytest.mark.parametrize("plaintext", [None, True])

@@ -50,8 +50,7 @@ def test_ssh_is_interactive(ssh_way, rig):
     shell = rig.add(Proc([need("ssh"), *map(str, options), sshd.target(way), "cat"],
                          stdin=subprocess.PIPE))
     for number in range(30):
-        shell.popen.stdin.write(f"line {number}\n".encode())
-        shell.popen.stdin.flush()
+        shell.say(f"line {number}")
         shell.wait_out(rf"^line {number}$")
     shell.popen.stdin.close()
     assert shell.wait_exit() == 0

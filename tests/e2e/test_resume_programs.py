@@ -38,15 +38,11 @@ def test_ssh_is_interactive(rig, kind):
     shell = rig.add(Proc([need("ssh"), *map(str, sshd.options(place)), sshd.target(place), "cat"],
                          stdin=subprocess.PIPE))
 
-    def type_line(text):
-        shell.popen.stdin.write(text.encode() + b"\n")
-        shell.popen.stdin.flush()
-
-    type_line("before")
+    shell.say("before")
     shell.wait_out("^before$", 20)
     for number in rounds(kind):
         place.down(kind)
-        type_line(f"line {number}")
+        shell.say(f"line {number}")
         assert not shell.out.wait(f"^line {number}$", 0, away(kind))
         place.up()
         shell.wait_out(f"^line {number}$", 30)
@@ -83,19 +79,15 @@ def test_a_transaction_of_psql(rig, kind):
                          "-h", place.host, "-p", place.port, "-U", "tester", "postgres"],
                         stdin=subprocess.PIPE))
 
-    def say(text):
-        psql.popen.stdin.write(text.encode() + b"\n")
-        psql.popen.stdin.flush()
-
-    say("CREATE TABLE t (n integer); BEGIN; INSERT INTO t VALUES (0); SELECT 'begun';")
+    psql.say("CREATE TABLE t (n integer); BEGIN; INSERT INTO t VALUES (0); SELECT 'begun';")
     psql.wait_out("^begun$", 20)
     for number in rounds(kind):
         place.down(kind)
-        say(f"INSERT INTO t SELECT generate_series(1, 1000); SELECT 'round {number}';")
+        psql.say(f"INSERT INTO t SELECT generate_series(1, 1000); SELECT 'round {number}';")
         assert not psql.out.wait(f"^round {number}$", 0, away(kind))
         place.up()
         psql.wait_out(f"^round {number}$", 30)
-    say("COMMIT; SELECT count(*) || ' rows' FROM t;")
+    psql.say("COMMIT; SELECT count(*) || ' rows' FROM t;")
     psql.wait_out(f"^{len(rounds(kind)) * 1000 + 1} rows$", 20)
     psql.popen.stdin.close()
     assert psql.wait_exit() == 0

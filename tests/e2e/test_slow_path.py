@@ -8,7 +8,7 @@ import time
 from kit import limit, missing, need, until
 from kit.gotunnel import Client, Server, has_ipv6
 from kit.namespace import Namespace
-
+from kit.relay import Line
 from kit.stream import MIB, RST, Checker, connect, counters, read_exactly, receive, reset
 
 SEED = 0x27
@@ -130,28 +130,15 @@ def send_until_reset(s, size):
     return sent
 
 
-class SlowLine:
+class SlowLine(Line):
     """A relay of the control connection: some in slices of 1 to 7 bytes, late by 400 ± 300 ms."""
 
     def __init__(self, server, bytes_a_second):
-        self.target, self.rate = (server.host, server.control), bytes_a_second
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.socks, self.passed, self.slow = [], 0, False
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.rate, self.passed, self.slow = bytes_a_second, 0, False
+        super().__init__(server)
 
-    def accept(self):
-        while True:
-            try:
-                a, _ = self.listener.accept()
-            except OSError:
-                return
-            b = socket.create_connection(self.target)
-            self.socks += [a, b]
-            for x, y in ((a, b), (b, a)):
-                x.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
-                y.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=self.pump, args=(x, y), daemon=True).start()
+    def prepare(self, sock):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
 
     def pump(self, x, y):
         """Reads; another thread hands over what is due, so that being late costs no rate."""
@@ -183,11 +170,6 @@ class SlowLine:
             y.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-
-    def close(self):
-        self.listener.close()
-        for s in self.socks:
-            s.close()
 
 
 def test_saturated_slow_line(rig, serve):

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fake_login.h"
 #include "flat.h"
 #include "mux/binding.h"
 #include "mux/resume.h"
@@ -21,29 +22,6 @@ static struct session session;
 static struct stream *owned[OWNED_MAX];
 static unsigned owned_count, dead;
 static uint64_t now;
-
-static enum code on_message(void *owner, const struct login_hello *hello, uint8_t out[LOGIN_SPAKE])
-{
-	(void)owner;
-	(void)hello;
-	memset(out, 1, LOGIN_SPAKE);
-	return CODE_OK;
-}
-
-static enum code on_prove(void *owner, const uint8_t peer[LOGIN_SPAKE], struct span hello,
-	struct span ack, struct session_proofs *out)
-{
-	(void)owner;
-	(void)peer;
-	memset(out, (int)(hello.len + ack.len), sizeof *out);
-	return CODE_OK;
-}
-
-static void on_random(void *owner, void *out, size_t n)
-{
-	(void)owner;
-	memset(out, 3, n);
-}
 
 static bool equal(const void *a, const void *b, size_t n)
 {
@@ -205,9 +183,9 @@ static size_t pull(void *owner, struct stream *st, uint8_t *out, size_t cap)
 }
 
 static const struct session_ops ops = {
-	.message = on_message,
-	.prove = on_prove,
-	.random = on_random,
+	.message = fake_message,
+	.prove = fake_prove,
+	.random = fake_random,
 	.equal = equal,
 	.on_login = on_login,
 	.on_end = on_end,

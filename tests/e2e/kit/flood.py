@@ -25,8 +25,7 @@ class Flood(Proc):
         return f"{self.host}:{self.port}"
 
     def go(self, host, port):
-        self.popen.stdin.write(f"go {host} {port}\n".encode())
-        self.popen.stdin.flush()
+        self.say(f"go {host} {port}")
 
     def faults(self, seconds=60):
         """Waits for the end: the lines of what went wrong."""

@@ -48,8 +48,7 @@ class Network:
         """A command; the answer's numbers (accepted, live, cuts, up, down, time in us)."""
         line = " ".join(str(w) for w in words)
         with self.lock:
-            self.proc.popen.stdin.write(line.encode() + b"\n")
-            self.proc.popen.stdin.flush()
+            self.proc.say(line)
             found = self.proc._wait(self.proc.out, "stdout", r"^(ok|error)( .*)?\n", 10, self.at)
             self.at = found.end()
         assert found[1] == "ok", f"{line}: {found[0]}"

@@ -73,6 +73,11 @@ class Proc:
                         ((popen.stdout, self.out), (popen.stderr, self.err)) if pipe]
         return popen
 
+    def say(self, line):
+        """A line for its standard input, which is a pipe."""
+        self.popen.stdin.write(line.encode() + b"\n")
+        self.popen.stdin.flush()
+
     @staticmethod
     def collect(fd, lines):
         def run():

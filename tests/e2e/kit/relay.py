@@ -11,6 +11,38 @@ from .stream import reset
 TCP_CLOSE = 7
 
 
+class Line:
+    """Between a client and its server; what passes, and how, is pump()'s, a thread a direction."""
+
+    def __init__(self, server):
+        self.target = (server.host, server.control)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.socks = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                a, _ = self.listener.accept()
+            except OSError:
+                return
+            b = socket.create_connection(self.target)
+            self.socks += [a, b]
+            for x, y in ((a, b), (b, a)):
+                self.prepare(x)
+                y.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                threading.Thread(target=self.pump, args=(x, y), daemon=True).start()
+
+    def prepare(self, sock):
+        """Options of a socket that is read."""
+
+    def close(self):
+        self.listener.close()
+        for s in self.socks:
+            s.close()
+
+
 class Relay:
     """Forwards 127.0.0.1:port to a target; keeps half-close and RST."""
 
