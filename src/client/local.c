@@ -113,8 +113,8 @@ static void log_failure(struct local *l, const struct dial_result *r)
 static void tell(struct call *c)
 {
 	struct pipe *p = c->pipe;
-	const uint8_t *data = queue_data(&p->queue);
-	size_t len = queue_len(&p->queue);
+	size_t len = backlog_len(&p->queue) ? backlog_piece(&p->queue) : 0;
+	const uint8_t *data = len ? backlog_data(&p->queue) : NULL;
 	char answer[UNREACHABLE_MAX];
 
 	switch (len ? unreachable_judge(data, len) : UNREACHABLE_WAIT) {

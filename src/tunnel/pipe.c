@@ -17,6 +17,9 @@ enum { HAND_OVER_MS = 1000, HAND_OVER_ASK_MS = 5 };
 /* Bytes in the kernel that were not sent yet. */
 enum { UNSENT_MAX = 128 * 1024 };
 
+/* Of a queue that leave in one call. */
+enum { PIECES = 16 };
+
 /* Who gets an answer without a service may go on sending for so long. */
 enum { ANSWER_MS = 5000 };
 
@@ -45,19 +48,6 @@ void pipe_join(struct pipe *p, struct stream *st)
 	st->user = p;
 }
 
-/* Tells the meter and the budget what waits now. */
-static void queue_changed(struct pipe *p)
-{
-	struct budget *b = &p->link->worker->budget;
-
-	meter_queue(&p->meter, queue_len(&p->queue));
-	if (p->queue.cap > p->charged)
-		budget_take(b, p->queue.cap - p->charged);
-	else if (p->queue.cap < p->charged)
-		budget_give(b, p->charged - p->queue.cap);
-	p->charged = p->queue.cap;
-}
-
 /* --- ending ---------------------------------------------------------------- */
 
 static void let_stream_go(struct pipe *p)
@@ -79,9 +69,9 @@ static void finish(struct pipe *p)
 		return;
 	p->state = PIPE_DONE;
 	poller_close_sock(&p->sock);
-	queue_fini(&p->queue);
-	queue_fini(&p->answer);
-	queue_changed(p);
+	backlog_fini(&p->queue);
+	backlog_fini(&p->answer);
+	meter_queue(&p->meter, backlog_len(&p->queue));
 	meter_close(&p->meter, p->code, worker_now(p->link->worker));
 	if (p->timer)
 		timer_free(p->timer);
@@ -148,7 +138,7 @@ static void consumed(struct pipe *p, size_t n)
  * before the stream is reset: a service may answer and close early. */
 static void break_off(struct pipe *p)
 {
-	size_t queued = queue_len(&p->queue);
+	size_t queued = backlog_len(&p->queue);
 
 	p->sock.writable = false;
 	if (p->state == PIPE_HANDING) {
@@ -156,8 +146,8 @@ static void break_off(struct pipe *p)
 		return;
 	}
 	p->broken = true;
-	queue_fini(&p->queue);
-	queue_changed(p);
+	backlog_fini(&p->queue);
+	meter_queue(&p->meter, backlog_len(&p->queue));
 	consumed(p, queued);
 	if (p->eof)
 		pipe_reset(p, own_code(p));
@@ -166,29 +156,54 @@ static void break_off(struct pipe *p)
 }
 
 /* How many bytes the kernel took; 0 when it takes none now. */
-static size_t push(struct pipe *p, const uint8_t *data, size_t len)
+static size_t send_some(struct pipe *p, struct iovec *pieces, unsigned count)
 {
-	size_t at = 0;
+	struct msghdr message = { .msg_iov = pieces, .msg_iovlen = count };
 
-	while (at < len && p->sock.writable) {
-		ssize_t n = send(p->sock.fd, data + at, len - at, MSG_NOSIGNAL);
+	while (p->sock.writable && !p->broken) {
+		ssize_t n = sendmsg(p->sock.fd, &message, MSG_NOSIGNAL);
 
 		if (n > 0) {
-			at += (size_t)n;
-		} else if (errno == EAGAIN) {
-			p->sock.writable = false;
-		} else if (errno != EINTR) {
-			p->broken = true;
-			break;
+			meter_count(&p->meter, false, (size_t)n);
+			return (size_t)n;
 		}
+		if (errno == EAGAIN)
+			p->sock.writable = false;
+		else if (errno != EINTR)
+			p->broken = true;
 	}
-	meter_count(&p->meter, false, at);
+	return 0;
+}
+
+static size_t push(struct pipe *p, const uint8_t *data, size_t len)
+{
+	size_t at = 0, n;
+
+	do {
+		n = send_some(p, &(struct iovec){ (void *)(uintptr_t)(data + at), len - at }, 1);
+		at += n;
+	} while (n && at < len);
 	return at;
+}
+
+static size_t push_queue(struct pipe *p)
+{
+	struct iovec pieces[PIECES];
+	size_t all = 0, n;
+
+	while (backlog_len(&p->queue)) {
+		n = send_some(p, pieces, backlog_pieces(&p->queue, pieces, PIECES));
+		if (!n)
+			break;
+		backlog_drop(&p->queue, n);
+		all += n;
+	}
+	return all;
 }
 
 static void send_fin(struct pipe *p)
 {
-	if (p->state != PIPE_FLOWING || !p->fin_due || p->fin_sent || queue_len(&p->queue))
+	if (p->state != PIPE_FLOWING || !p->fin_due || p->fin_sent || backlog_len(&p->queue))
 		return;
 	if (!p->broken && shutdown(p->sock.fd, SHUT_WR) < 0) {
 		break_off(p);
@@ -200,12 +215,11 @@ static void send_fin(struct pipe *p)
 
 static void flush(struct pipe *p)
 {
-	size_t n = push(p, queue_data(&p->queue), queue_len(&p->queue));
+	size_t n = push_queue(p);
 
 	if (n) {
-		queue_drop(&p->queue, n);
 		p->moved_us = worker_now(p->link->worker);
-		queue_changed(p);
+		meter_queue(&p->meter, backlog_len(&p->queue));
 		consumed(p, n);
 	}
 	if (p->broken)
@@ -218,7 +232,7 @@ void pipe_take(struct pipe *p, const uint8_t *data, size_t len)
 {
 	size_t n = 0;
 
-	if (queue_len(&p->queue) == 0)
+	if (backlog_len(&p->queue) == 0)
 		p->moved_us = worker_now(p->link->worker);
 	meter_show(&p->meter, false, data, len);
 	if (p->state == PIPE_ANSWERING)
@@ -228,17 +242,17 @@ void pipe_take(struct pipe *p, const uint8_t *data, size_t len)
 			stream_consumed(&p->link->session, p->stream, len);
 		return;
 	}
-	if (p->state == PIPE_FLOWING && queue_len(&p->queue) == 0)
+	if (p->state == PIPE_FLOWING && backlog_len(&p->queue) == 0)
 		n = push(p, data, len);
 	if (n)
 		consumed(p, n);
 	if (p->broken) {
 		consumed(p, len - n);
 		break_off(p);
-	} else if (queue_append(&p->queue, data + n, len - n) < 0) {
+	} else if (backlog_append(&p->queue, &p->link->worker->chunks, data + n, len - n) < 0) {
 		pipe_reset(p, CODE_OVERLOADED);
 	} else {
-		queue_changed(p);
+		meter_queue(&p->meter, backlog_len(&p->queue));
 		if (p->state == PIPE_WAITING && p->on_bytes)
 			p->on_bytes(p);
 	}
@@ -273,13 +287,11 @@ static void ended(struct pipe *p, bool error)
 /* The last word of a stream without a socket. */
 static size_t pull_answer(struct pipe *p, uint8_t *out, size_t cap)
 {
-	size_t n = queue_len(&p->answer) < cap ? queue_len(&p->answer) : cap;
+	size_t n = backlog_take(&p->answer, out, cap);
 
-	memcpy(out, queue_data(&p->answer), n);
-	queue_drop(&p->answer, n);
 	meter_show(&p->meter, true, out, n);
 	meter_count(&p->meter, true, n);
-	if (queue_len(&p->answer) == 0)
+	if (backlog_len(&p->answer) == 0)
 		ended(p, false);
 	return n;
 }
@@ -351,7 +363,7 @@ static void on_event(struct sock *s)
 		finish(p);
 		return;
 	}
-	if (s->writable && (queue_len(&p->queue) || (p->fin_due && !p->fin_sent)))
+	if (s->writable && (backlog_len(&p->queue) || (p->fin_due && !p->fin_sent)))
 		flush(p);
 	if (p->state == PIPE_FLOWING && s->failed && !p->eof)
 		limit_last_bytes(p);
@@ -370,7 +382,7 @@ static void on_hand_over(struct timer *t)
 	if (p->state != PIPE_HANDING)
 		return;
 	if (worker_now(p->link->worker) - p->ending_us >= HAND_OVER_MS * 1000 ||
-		(queue_len(&p->queue) == 0 && sys_unsent(p->sock.fd) == 0))
+		(backlog_len(&p->queue) == 0 && sys_unsent(p->sock.fd) == 0))
 		finish(p);
 	else
 		timer_start(p->timer, HAND_OVER_ASK_MS);
@@ -404,7 +416,7 @@ static void on_answered(struct timer *t)
 
 void pipe_answer(struct pipe *p, const void *data, size_t len)
 {
-	size_t queued = queue_len(&p->queue);
+	size_t queued = backlog_len(&p->queue);
 
 	if (p->state != PIPE_WAITING)
 		return;
@@ -413,14 +425,14 @@ void pipe_answer(struct pipe *p, const void *data, size_t len)
 		return;
 	}
 	p->timer = timer_new(p->link->worker->loop, on_answered, p);
-	if (!p->timer || queue_append(&p->answer, data, len) < 0) {
+	if (!p->timer || backlog_append(&p->answer, &p->link->worker->chunks, data, len) < 0) {
 		pipe_reset(p, CODE_OVERLOADED);
 		return;
 	}
 	p->state = PIPE_ANSWERING;
 	timer_start(p->timer, ANSWER_MS);
-	queue_fini(&p->queue);
-	queue_changed(p);
+	backlog_fini(&p->queue);
+	meter_queue(&p->meter, backlog_len(&p->queue));
 	meter_count(&p->meter, false, queued);
 	stream_consumed(&p->link->session, p->stream, queued);
 	stream_ready(&p->link->session, p->stream);
@@ -451,7 +463,7 @@ int pipe_attach(struct pipe *p, int fd)
 		return 0;
 	}
 	p->state = PIPE_FLOWING;
-	if (queue_len(&p->queue) || p->fin_due)
+	if (backlog_len(&p->queue) || p->fin_due)
 		flush(p);
 	return 0;
 }
@@ -464,7 +476,7 @@ void pipe_was_reset(struct pipe *p, enum code code)
 		return;
 	p->by_peer = true;
 	p->code = code ? code : CODE_CANCELLED;
-	if (p->state == PIPE_WAITING && passed_on && queue_len(&p->queue))
+	if (p->state == PIPE_WAITING && passed_on && backlog_len(&p->queue))
 		let_stream_go(p); /* Handed over once there is a socket. */
 	else if (p->state == PIPE_FLOWING && passed_on && !p->broken)
 		hand_over(p);

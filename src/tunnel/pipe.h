@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "core/list.h"
-#include "core/queue.h"
+#include "core/backlog.h"
 #include "mux/session.h"
 #include "net/poller.h"
 #include "net/timer.h"
@@ -41,18 +41,17 @@ struct pipe {
 	struct stream *stream;	/* NULL once let go */
 	uint32_t id;		/* of the stream, for the log */
 	struct sock sock;
-	struct queue queue;	/* bytes for the socket that it did not take */
+	struct backlog queue;	/* bytes for the socket that it did not take */
 	bool fin_due;		/* the stream ended: FIN after the queue */
 	bool fin_sent;
 	bool eof;		/* the socket ended in good order */
 	bool broken;		/* the socket takes no more bytes */
 	enum code code;		/* why it was reset, CODE_OK: it was not */
 	bool by_peer;		/* the far end reset it */
-	size_t charged;		/* what its queue occupies, as told to the budget */
 	uint64_t moved_us;	/* since when the socket takes nothing of the queue */
 	struct meter meter;	/* bytes socket to stream, and back */
 	uint64_t ending_us;	/* since when it hands over */
-	struct queue answer;	/* what is still to be said while answering */
+	struct backlog answer;	/* what is still to be said while answering */
 	struct turn turn;
 	struct timer *timer;	/* only while handing over or answering */
 	struct list node;	/* on link->pipes */

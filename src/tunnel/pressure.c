@@ -12,7 +12,7 @@ static uint64_t stalled_since(const struct pipe *p)
 {
 	uint64_t since = UINT64_MAX;
 
-	if (queue_len(&p->queue))
+	if (backlog_len(&p->queue))
 		since = p->moved_us;
 	if (p->stream && p->stream->kept && p->stream->taken_us < since)
 		since = p->stream->taken_us;
