@@ -1,12 +1,9 @@
 #include "core/budget.h"
 
-enum { WORTH_IT = 16 * 1024 * 1024 };
-
 void budget_take(struct budget *b, size_t n)
 {
 	b->used += n;
-	if (b->used > b->peak)
-		b->peak = b->used;
+	tide_at(&b->tide, b->used);
 	if (!b->most)
 		return;
 	if (b->used >= b->most)
@@ -21,11 +18,7 @@ void budget_take(struct budget *b, size_t n)
 void budget_give(struct budget *b, size_t n)
 {
 	b->used -= n;
-	if (b->peak >= WORTH_IT && b->used < b->peak / 8) {
-		b->peak = b->used;
-		if (b->on_calm)
-			b->on_calm(b);
-	}
+	tide_at(&b->tide, b->used);
 	if (b->is_high && b->used < b->most / 4 * 3)
 		b->is_high = false;
 	if (!b->is_full || b->used >= b->most / 8 * 7)

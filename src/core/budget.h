@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/tide.h"
+
 /*
  * How many bytes a process may hold for its streams in all: what they have sent
  * and keep, and what waits for a destination. Counted as what is allocated.
@@ -12,20 +14,16 @@
  *	          on_high, once      full: who needs memory waits
  *	                   on_room <- below 7/8 again
  *
- * When an eighth of the peak is left, of 16 MiB or more, on_calm says that there is memory to
- * be given back to the system.
- *
  * The calls are made from wherever memory is taken or given back: they may
  * only note that there is something to do. A zeroed budget has no limit.
  */
 struct budget {
 	size_t used;
 	size_t most;		/* 0: no limit */
-	size_t peak;		/* the most that was used since it was calm */
 	bool is_high, is_full;
 	void (*on_high)(struct budget *b);
 	void (*on_room)(struct budget *b);
-	void (*on_calm)(struct budget *b); /* or NULL */
+	struct tide tide;	/* of what is used */
 	void *owner;
 };
 

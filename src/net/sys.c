@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -238,5 +239,19 @@ void sys_trim_memory(void)
 {
 #ifdef __GLIBC__
 	malloc_trim(0);
+#endif
+}
+
+void sys_forget(void *buffer, size_t len)
+{
+#ifdef MADV_DONTNEED
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t skip = (page - (uintptr_t)buffer % page) % page;
+
+	if (len >= skip + page)
+		madvise((char *)buffer + skip, (len - skip) / page * page, MADV_DONTNEED);
+#else
+	(void)buffer;
+	(void)len;
 #endif
 }

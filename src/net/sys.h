@@ -50,5 +50,7 @@ unsigned sys_file_limit(void);
 
 /* Gives freed memory back to the system, where the allocator can. */
 void sys_trim_memory(void);
+/* Gives the whole pages of a buffer back, which stays: what was in it is lost. */
+void sys_forget(void *buffer, size_t len);
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "net/sys.h"
 #include "net/timer.h"
 
 int worker_init(struct worker *w, uv_loop_t *loop)
@@ -24,7 +25,7 @@ void worker_close(struct worker *w)
 	poller_close(&w->poller);
 }
 
-void worker_trim(struct worker *w)
+static void free_spares(struct worker *w)
 {
 	for (size_t i = 0; i < sizeof w->spare / sizeof w->spare[0]; i++) {
 		free(w->spare[i]);
@@ -33,13 +34,32 @@ void worker_trim(struct worker *w)
 	chunk_pool_trim(&w->chunks);
 }
 
+void worker_trim(struct worker *w)
+{
+	free_spares(w);
+	sys_forget(w->raw, WORKER_SCRATCH);
+	sys_forget(w->plain, WORKER_SCRATCH);
+}
+
 void worker_fini(struct worker *w)
 {
-	worker_trim(w);
+	free_spares(w);
 	metrics_fini(&w->metrics);
 	free(w->raw);
 	free(w->plain);
 	w->raw = w->plain = NULL;
+}
+
+void worker_grew(struct worker *w, size_t n)
+{
+	w->objects += n;
+	tide_at(&w->tide, w->objects);
+}
+
+void worker_shrank(struct worker *w, size_t n)
+{
+	w->objects -= n;
+	tide_at(&w->tide, w->objects);
 }
 
 uint8_t *worker_take(struct worker *w)

@@ -34,6 +34,8 @@ struct worker {
 	uint8_t *spare[2];	/* output buffers at rest, or NULL */
 	struct chunk_pool chunks; /* what streams have sent and keep */
 	struct budget budget;	/* of these, and of what waits in queues */
+	size_t objects;		/* bytes of streams and sessions, about */
+	struct tide tide;	/* of these */
 	struct pressure *pressure; /* who acts when it is short (tunnel/), or NULL */
 	struct metrics metrics;	/* this worker's shard */
 };
@@ -50,7 +52,12 @@ void worker_fini(struct worker *w);
 uint8_t *worker_take(struct worker *w);
 void worker_give(struct worker *w, uint8_t *buffer);
 
-/* Frees buffers at rest; for the moment when nothing was sent for a while. */
+/* Something of about so many bytes was made, or freed. */
+void worker_grew(struct worker *w, size_t n);
+void worker_shrank(struct worker *w, size_t n);
+
+/* Frees buffers at rest, and the pages of scratch; for the moment when nothing was
+ * sent for a while. Not from inside a callback with data. */
 void worker_trim(struct worker *w);
 
 /* Monotonic microseconds, in the scaled time of net/timer.h. */

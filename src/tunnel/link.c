@@ -13,6 +13,7 @@ enum {
 	COMPOSES_A_TURN = 4,
 	USER_TIMEOUT_MS = 10 * 1000,
 	LAST_WORDS_US = 2 * 1000 * 1000, /* patience for an ERROR to leave */
+	COST = 12 * 1024,	/* what one occupies with its session and TLS, about */
 };
 
 static void arm(struct link *l, uint64_t at_us);
@@ -450,6 +451,7 @@ static void on_gone(struct turn *turn)
 		return;
 	}
 	pressure_leave(l->worker->pressure, l);
+	worker_shrank(l->worker, COST);
 	timer_free(l->timer);
 	l->timer = NULL;
 	if (l->has_begun)
@@ -542,6 +544,7 @@ int link_open(struct link *l, struct worker *w, int fd, const struct link_config
 		return err;
 	}
 	pressure_join(w->pressure, l);
+	worker_grew(w, COST);
 	arm(l, worker_now(w) + config->session.login_us);
 	return 0;
 }

@@ -23,6 +23,9 @@ enum { PIECES = 16 };
 /* Who gets an answer without a service may go on sending for so long. */
 enum { ANSWER_MS = 5000 };
 
+/* What one occupies with its stream and its tap, about. */
+enum { COST = 1024 };
+
 static void on_turn(struct turn *t);
 static void on_event(struct sock *s);
 
@@ -38,6 +41,7 @@ struct pipe *pipe_new(struct link *link)
 	list_init(&p->node);
 	poller_turn_init(&p->turn, on_turn);
 	list_append(&link->pipes, &p->node);
+	worker_grew(link->worker, COST);
 	return p;
 }
 
@@ -88,6 +92,7 @@ static void on_turn(struct turn *t)
 		p->on_done(p);
 	list_remove(&p->node);
 	link_wake(p->link);
+	worker_shrank(p->link->worker, COST);
 	free(p);
 }
 

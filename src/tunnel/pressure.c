@@ -4,7 +4,12 @@
 #include "net/sys.h"
 #include "tunnel/link.h"
 
-enum { LOOK_MS = 1000, CALM_MS = 1000, STALLED_US = 10 * 1000 * 1000 };
+enum {
+	LOOK_MS = 1000,
+	/* Long enough that what comes and goes in waves keeps its pages. */
+	CALM_MS = 10 * 1000,
+	STALLED_US = 10 * 1000 * 1000,
+};
 
 /* Since when the stream of p takes nothing that waits for it, at this end or at
  * the far one; UINT64_MAX: nothing waits. */
@@ -98,9 +103,9 @@ static void on_calm_timer(struct timer *t)
 	sys_trim_memory();
 }
 
-static void on_calm(struct budget *b)
+static void on_ebb(struct tide *t)
 {
-	struct pressure *p = b->owner;
+	struct pressure *p = t->owner;
 
 	if (p->calm)
 		timer_start(p->calm, CALM_MS);
@@ -113,7 +118,7 @@ void pressure_init(struct pressure *p, struct worker *w, size_t most)
 	poller_turn_init(&p->turn, on_turn);
 	p->timer = timer_new(w->loop, on_timer, p); /* Without it streams only wait. */
 	p->calm = timer_new(w->loop, on_calm_timer, p);
-	w->budget.on_calm = on_calm;
+	w->budget.tide = w->tide = (struct tide){ .on_ebb = on_ebb, .owner = p };
 	w->budget.most = most;
 	w->budget.owner = p;
 	w->budget.on_high = w->budget.on_room = on_change;
@@ -126,7 +131,8 @@ void pressure_close(struct pressure *p)
 	timer_free(p->calm);
 	p->timer = p->calm = NULL;
 	list_remove(&p->turn.node);
-	p->worker->budget.on_high = p->worker->budget.on_room = p->worker->budget.on_calm = NULL;
+	p->worker->budget.on_high = p->worker->budget.on_room = NULL;
+	p->worker->budget.tide.on_ebb = p->worker->tide.on_ebb = NULL;
 	p->worker->pressure = NULL;
 }
 

@@ -14,13 +14,16 @@
  *	from the connections of sessions that have queued more than their share.
  *
  * Below that a stalled stream is left alone, as TCP leaves a paused download.
+ *
+ * And when they held much a while ago, the system gets it back: allocators keep what
+ * is freed, for the next time.
  */
 struct pressure {
 	struct worker *worker;
 	struct list links;
 	unsigned count;		/* of links */
 	struct timer *timer;	/* while memory is short */
-	struct timer *calm;	/* when much was given back a moment ago */
+	struct timer *calm;	/* since much was given back; then the system gets it */
 	struct turn turn;	/* acts on what the budget said */
 };
 

@@ -66,34 +66,25 @@ static void without_a_limit(void **unused)
 	assert_int_equal(b.used, 0);
 }
 
-static unsigned calms;
+static unsigned ebbs;
 
-static void on_calm(struct budget *b)
+static void on_ebb(struct tide *t)
 {
-	(void)b;
-	calms++;
+	(void)t;
+	ebbs++;
 }
 
-/* Told once, when nearly all of much was given back. */
-static void calm(void **unused)
+static void its_tide(void **unused)
 {
-	const size_t mib = 1024 * 1024;
-	struct budget b = { .on_calm = on_calm };
+	struct budget b = { .tide.on_ebb = on_ebb };
 
 	(void)unused;
-	budget_take(&b, 15 * mib);
-	budget_give(&b, 15 * mib);
-	assert_int_equal(calms, 0); /* Not worth it. */
-	budget_take(&b, 80 * mib);
-	budget_give(&b, 70 * mib);
-	assert_int_equal(calms, 0);
-	budget_give(&b, 1 * mib);
-	assert_int_equal(calms, 1);
-	budget_give(&b, 9 * mib);
-	assert_int_equal(calms, 1);
-	budget_take(&b, 16 * mib);
-	budget_give(&b, 16 * mib);
-	assert_int_equal(calms, 2);
+	budget_take(&b, 2 * (size_t)TIDE_WORTH);
+	budget_take(&b, 2 * (size_t)TIDE_WORTH);
+	budget_give(&b, TIDE_WORTH);
+	assert_int_equal(ebbs, 0);
+	budget_give(&b, TIDE_WORTH);
+	assert_int_equal(ebbs, 1);
 }
 
 int main(void)
@@ -101,7 +92,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(levels),
 		cmocka_unit_test(without_a_limit),
-		cmocka_unit_test(calm),
+		cmocka_unit_test(its_tide),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
