@@ -355,6 +355,11 @@ bool exchange_is_idle(const struct exchange *x)
 	return !is_watched(x);
 }
 
+bool exchange_is_over(const struct exchange *x)
+{
+	return x->watch == OVER;
+}
+
 size_t exchange_memory(const struct exchange *x)
 {
 	return sizeof *x + x->waiting.size + http_memory(&x->request) + http_memory(&x->response);

@@ -110,6 +110,9 @@ enum exchange_kind exchange_kind(const struct exchange *x);
  * count the bytes of what was switched. */
 bool exchange_is_idle(const struct exchange *x);
 
+/* The same without a switch: nothing is counted any more, and x may be freed. */
+bool exchange_is_over(const struct exchange *x);
+
 /* Bytes allocated now, the struct included. */
 size_t exchange_memory(const struct exchange *x);
 

@@ -9,15 +9,15 @@ struct tap {
 	struct trace *trace;
 	struct traffic *traffic;
 	struct flow_addr peer;
-	char peer_text[ADDR_TEXT_MAX];	/* "": not asked for yet */
-	struct exchange *exchange;
+	enum exchange_kind kind;	/* as far as it is known */
+	bool is_over;			/* more bytes would tell nothing */
+	bool was_http;			/* it has had a line already */
+	struct exchange *exchange;	/* NULL before the first byte, and when it is over */
 	struct trace_young young;
 	uint64_t begun_us;
-	bool is_known;			/* it has shown that it is HTTP/1, or that it is not */
 	const char *end;		/* once the stream is over */
 	const char *closer;		/* who ended its direction first */
 	const char *ours;		/* the answer is ours, and this is why */
-	bool was_http;			/* it has had a line already */
 };
 
 /* How a stream ended, in the words of the lines. */
@@ -49,18 +49,14 @@ static enum line_mark end_mark(enum code code)
 	return LINE_BAD;
 }
 
-static const char *peer(struct tap *t)
-{
-	return *t->peer_text ? t->peer_text : line_peer(&t->peer, t->peer_text);
-}
-
 /* --- requests ------------------------------------------------------------------- */
 
-static struct line_request request_of(struct tap *t, const struct exchange_info *info)
+static struct line_request request_of(const struct tap *t, const struct exchange_info *info,
+	char peer[ADDR_TEXT_MAX])
 {
 	return (struct line_request){
 		.traffic = t->traffic,
-		.peer = peer(t),
+		.peer = line_peer(&t->peer, peer),
 		.method = info->method,
 		.target = info->target,
 		.target_cut = info->target_cut,
@@ -74,7 +70,8 @@ static struct line_request request_of(struct tap *t, const struct exchange_info 
 static void on_answer(void *owner, const struct exchange_info *info)
 {
 	struct tap *t = owner;
-	struct line_request r = request_of(t, info);
+	char peer[ADDR_TEXT_MAX];
+	struct line_request r = request_of(t, info, peer);
 
 	t->was_http = true;
 	if (t->ours)
@@ -102,7 +99,8 @@ static const char *request_end(const struct tap *t, enum exchange_end end)
 static void on_done(void *owner, const struct exchange_info *info)
 {
 	struct tap *t = owner;
-	struct line_request r = request_of(t, info);
+	char peer[ADDR_TEXT_MAX];
+	struct line_request r = request_of(t, info, peer);
 
 	/* What could not be parsed is no failure: the connection has its line. */
 	if (info->end == EXCHANGE_UNWATCHED) {
@@ -126,15 +124,16 @@ static const struct exchange_ops exchange_ops = { .on_answer = on_answer, .on_do
 
 static const char *proto(const struct tap *t)
 {
-	return exchange_kind(t->exchange) == EXCHANGE_H2 ? "h2" : "tcp";
+	return t->kind == EXCHANGE_H2 ? "h2" : "tcp";
 }
 
 static void on_old(struct trace_young *y)
 {
 	struct tap *t = list_entry(y, struct tap, young);
+	char peer[ADDR_TEXT_MAX];
 	struct line_connection c = {
 		.traffic = t->traffic,
-		.peer = peer(t),
+		.peer = line_peer(&t->peer, peer),
 		.proto = proto(t),
 		.is_open = true,
 		.mark = LINE_GOOD,
@@ -143,14 +142,34 @@ static void on_old(struct trace_young *y)
 	trace_connection(t->trace, &c);
 }
 
+/* The watch ends, and what is idle for hours holds nothing for it. */
+static void stop(struct tap *t)
+{
+	exchange_free(t->exchange);
+	t->exchange = NULL;
+	t->is_over = true;
+}
+
+/* Whether there is anybody to be shown bytes. */
+static bool watches(struct tap *t)
+{
+	if (!t || t->is_over)
+		return false;
+	if (!t->exchange)
+		t->exchange = exchange_new(&exchange_ops, t);
+	if (!t->exchange)
+		t->is_over = true; /* Without memory for it the rest passes unseen. */
+	return !t->is_over;
+}
+
 /* HTTP/1 has lines of its own; all else is told of when it is old. */
 static void notice(struct tap *t)
 {
-	if (t->is_known || exchange_kind(t->exchange) == EXCHANGE_UNKNOWN)
-		return;
-	t->is_known = true;
-	if (exchange_kind(t->exchange) == EXCHANGE_HTTP1)
+	t->kind = exchange_kind(t->exchange);
+	if (t->kind == EXCHANGE_HTTP1)
 		list_remove(&t->young.node);
+	if (exchange_is_over(t->exchange))
+		stop(t);
 }
 
 struct tap *tap_new(struct trace *trace, struct traffic *traffic, const struct flow_addr *visitor)
@@ -159,11 +178,6 @@ struct tap *tap_new(struct trace *trace, struct traffic *traffic, const struct f
 
 	if (!t)
 		return NULL;
-	t->exchange = exchange_new(&exchange_ops, t);
-	if (!t->exchange) {
-		free(t);
-		return NULL;
-	}
 	t->trace = trace;
 	t->traffic = traffic;
 	t->peer = *visitor;
@@ -176,7 +190,7 @@ struct tap *tap_new(struct trace *trace, struct traffic *traffic, const struct f
 
 void tap_received(struct tap *t, const void *data, size_t len)
 {
-	if (!t)
+	if (!watches(t))
 		return;
 	exchange_request(t->exchange, data, len, worker_now(t->trace->worker));
 	notice(t);
@@ -184,7 +198,7 @@ void tap_received(struct tap *t, const void *data, size_t len)
 
 void tap_sent(struct tap *t, const void *data, size_t len)
 {
-	if (!t)
+	if (!watches(t))
 		return;
 	exchange_response(t->exchange, data, len, worker_now(t->trace->worker));
 	notice(t);
@@ -202,7 +216,8 @@ void tap_sent_end(struct tap *t)
 		return;
 	if (!t->closer)
 		t->closer = "closed by service";
-	exchange_response_end(t->exchange, worker_now(t->trace->worker));
+	if (t->exchange)
+		exchange_response_end(t->exchange, worker_now(t->trace->worker));
 }
 
 void tap_ours(struct tap *t, enum code code)
@@ -213,19 +228,21 @@ void tap_ours(struct tap *t, enum code code)
 
 void tap_close(struct tap *t, enum code code, uint64_t received, uint64_t sent)
 {
-	uint64_t now;
 	struct line_connection c;
+	char peer[ADDR_TEXT_MAX];
+	uint64_t now;
 
 	if (!t)
 		return;
 	now = worker_now(t->trace->worker);
 	t->end = code == CODE_OK && t->closer ? t->closer : end_text(code);
-	exchange_close(t->exchange, now);
+	if (t->exchange)
+		exchange_close(t->exchange, now);
 	/* HTTP has had its lines; a connection that said nothing gets one. */
-	if (!t->was_http || exchange_kind(t->exchange) != EXCHANGE_HTTP1) {
+	if (!t->was_http || t->kind != EXCHANGE_HTTP1) {
 		c = (struct line_connection){
 			.traffic = t->traffic,
-			.peer = peer(t),
+			.peer = line_peer(&t->peer, peer),
 			.proto = proto(t),
 			.end = end_text(code),
 			.mark = end_mark(code),
@@ -236,6 +253,6 @@ void tap_close(struct tap *t, enum code code, uint64_t received, uint64_t sent)
 		trace_connection(t->trace, &c);
 	}
 	list_remove(&t->young.node);
-	exchange_free(t->exchange);
+	stop(t);
 	free(t);
 }
