@@ -19,7 +19,7 @@ enum {
 	ASK_MS = 5 * 1000,
 };
 
-/* A dial for a stream. It belongs to its pipe, which ends it. */
+/* A dial for a stream. It belongs to its pipe, which ends it, until that has its socket. */
 struct call {
 	struct local *local;
 	struct pipe *pipe;
@@ -27,14 +27,11 @@ struct call {
 	struct timer *timer;	/* while the visitor is waited for, or NULL */
 	enum code code;		/* why there is no service */
 	char why[64];
-	uint32_t id;		/* of the stream */
-	struct list node;
 };
 
 void local_init(struct local *l, struct worker *w, const char *host, uint16_t port)
 {
 	*l = (struct local){ .worker = w, .host = host, .port = port };
-	list_init(&l->calls);
 	addr_join(host, port, l->text, sizeof l->text);
 }
 
@@ -166,6 +163,19 @@ static void fail(struct call *c)
 	tell(c);
 }
 
+static void on_served(struct pipe *p)
+{
+	log_debug(NULL, "stream %u closed: %" PRIu64 " bytes from the service, %" PRIu64 " to it%s%s",
+		p->id, p->meter.up, p->meter.down, p->code ? "; " : "", p->code ? code_text(p->code) : "");
+}
+
+static void free_call(struct call *c)
+{
+	c->pipe->user = NULL;
+	timer_free(c->timer);
+	free(c);
+}
+
 static void on_dialled(void *owner, const struct dial_result *r)
 {
 	struct call *c = owner;
@@ -191,22 +201,24 @@ static void on_dialled(void *owner, const struct dial_result *r)
 		return;
 	}
 	l->failures = 0;
-	if (pipe_attach(p, r->fd) == 0 && p->stream)
+	if (pipe_attach(p, r->fd) != 0)
+		return;
+	/* Streams last, dials do not. */
+	p->on_done = on_served;
+	free_call(c);
+	if (p->stream)
 		stream_answer(&p->link->session, p->stream);
 }
 
-static void on_pipe_done(struct pipe *p)
+static void on_called(struct pipe *p)
 {
 	struct call *c = p->user;
 
-	log_debug(NULL, "stream %u closed: %" PRIu64 " bytes from the service, %" PRIu64 " to it%s%s",
-		c->id, p->meter.up, p->meter.down, p->code ? "; " : "", p->code ? code_text(p->code) : "");
 	if (c->dial)
 		c->local->dialling--;
 	dial_cancel(c->dial);
-	timer_free(c->timer);
-	list_remove(&c->node);
-	free(c);
+	free_call(c);
+	on_served(p);
 }
 
 enum code local_open(struct local *l, struct link *link, struct stream *st,
@@ -223,11 +235,8 @@ enum code local_open(struct local *l, struct link *link, struct stream *st,
 	log_debug(NULL, "stream %u opened for %s", st->id, line_peer(peer, at));
 	c->local = l;
 	c->pipe = p;
-	c->id = st->id;
-	list_init(&c->node);
-	list_append(&l->calls, &c->node);
 	p->user = c;
-	p->on_done = on_pipe_done;
+	p->on_done = on_called;
 	pipe_join(p, st);
 	meter_open(&p->meter, &l->pages->trace, l->pages->traffic, peer);
 	c->dial = dial(l, on_dialled, c);

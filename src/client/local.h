@@ -20,7 +20,6 @@ struct local {
 	char text[300];		/* HOST:PORT, for messages */
 	struct dial_cache cache;
 	struct dial *probe;
-	struct list calls;	/* of every stream */
 	unsigned dialling;	/* of them, not connected yet */
 	struct log_limit failed_log;
 	unsigned failures;	/* in a row */
@@ -28,7 +27,7 @@ struct local {
 
 void local_init(struct local *l, struct worker *w, const char *host, uint16_t port);
 
-/* Ends the probe; calls end with their streams. */
+/* Ends the probe; dials end with their streams. */
 void local_close(struct local *l);
 
 /* Dials once and warns if nothing answers; never fatal. */
