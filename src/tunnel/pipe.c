@@ -74,8 +74,7 @@ static void finish(struct pipe *p)
 	p->state = PIPE_DONE;
 	poller_close_sock(&p->sock);
 	backlog_fini(&p->queue);
-	backlog_fini(&p->answer);
-	meter_queue(&p->meter, backlog_len(&p->queue));
+	meter_queue(&p->meter, 0);
 	meter_close(&p->meter, p->code, worker_now(p->link->worker));
 	if (p->timer)
 		timer_free(p->timer);
@@ -292,11 +291,11 @@ static void ended(struct pipe *p, bool error)
 /* The last word of a stream without a socket. */
 static size_t pull_answer(struct pipe *p, uint8_t *out, size_t cap)
 {
-	size_t n = backlog_take(&p->answer, out, cap);
+	size_t n = backlog_take(&p->queue, out, cap);
 
 	meter_show(&p->meter, true, out, n);
 	meter_count(&p->meter, true, n);
-	if (backlog_len(&p->answer) == 0)
+	if (backlog_len(&p->queue) == 0)
 		ended(p, false);
 	return n;
 }
@@ -430,14 +429,16 @@ void pipe_answer(struct pipe *p, const void *data, size_t len)
 		return;
 	}
 	p->timer = timer_new(p->link->worker->loop, on_answered, p);
-	if (!p->timer || backlog_append(&p->answer, &p->link->worker->chunks, data, len) < 0) {
+	backlog_fini(&p->queue);
+	meter_queue(&p->meter, 0);
+	/* The answer waits for the stream and not for the socket: it is not metered. */
+	if (!p->timer || backlog_append(&p->queue, &p->link->worker->chunks, data, len) < 0) {
 		pipe_reset(p, CODE_OVERLOADED);
 		return;
 	}
 	p->state = PIPE_ANSWERING;
+	p->moved_us = worker_now(p->link->worker);
 	timer_start(p->timer, ANSWER_MS);
-	backlog_fini(&p->queue);
-	meter_queue(&p->meter, backlog_len(&p->queue));
 	meter_count(&p->meter, false, queued);
 	stream_consumed(&p->link->session, p->stream, queued);
 	stream_ready(&p->link->session, p->stream);

@@ -41,7 +41,8 @@ struct pipe {
 	struct stream *stream;	/* NULL once let go */
 	uint32_t id;		/* of the stream, for the log */
 	struct sock sock;
-	struct backlog queue;	/* bytes for the socket that it did not take */
+	struct backlog queue;	/* bytes for the socket that it did not take; while answering
+				 * what is still to be said */
 	bool fin_due;		/* the stream ended: FIN after the queue */
 	bool fin_sent;
 	bool eof;		/* the socket ended in good order */
@@ -51,7 +52,6 @@ struct pipe {
 	uint64_t moved_us;	/* since when the socket takes nothing of the queue */
 	struct meter meter;	/* bytes socket to stream, and back */
 	uint64_t ending_us;	/* since when it hands over */
-	struct backlog answer;	/* what is still to be said while answering */
 	struct turn turn;
 	struct timer *timer;	/* only while handing over or answering */
 	struct list node;	/* on link->pipes */
