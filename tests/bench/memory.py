@@ -214,47 +214,64 @@ def until(what, seconds=MOST_S):
         time.sleep(0.01)
 
 
+class Visitors:
+    def __init__(self, port, count):
+        self.pipe, theirs = multiprocessing.Pipe()
+        self.count = count
+        self.process = multiprocessing.Process(target=visit, args=(theirs, port), daemon=True)
+        self.process.start()
+
+    def tell(self, what, n=0):
+        self.pipe.send((what, n))
+        assert self.pipe.recv() == "done"
+
+    def open(self, n):
+        """Seconds until the service has them all."""
+        begun = time.monotonic()
+        self.tell("open", n)
+        until(lambda: self.count.value >= n)
+        return round(time.monotonic() - begun, 2)
+
+    def close(self):
+        self.tell("close")
+        until(lambda: self.count.value == 0)
+
+
 def with_visitors(rig, measure):
     listener, port = listen()
     count = multiprocessing.Value("i", 0)
     origin = multiprocessing.Process(target=serve, args=(listener, count), daemon=True)
     origin.start()
     client, public = rig.client(port)
-    ours, theirs = multiprocessing.Pipe()
-    visitors = multiprocessing.Process(target=visit, args=(theirs, public), daemon=True)
-    visitors.start()
+    direct, visitors = Visitors(port, count), Visitors(public, count)
     time.sleep(3)
-
-    def tell(what, n=0):
-        begun = time.monotonic()
-        ours.send((what, n))
-        assert ours.recv() == "done"
-        return begun
-
     try:
-        measure({"server": rig.server, "client": client}, tell, count)
+        measure({"server": rig.server, "client": client}, visitors, direct)
     finally:
-        visitors.kill()
+        direct.process.kill()
+        visitors.process.kill()
         origin.kill()
         client.stop()
 
 
-def measure_streams(args, ends, tell, count):
+def measure_streams(args, ends, visitors, direct):
+    without = direct.open(args.streams)
+    direct.close()
     rest = show("rest", ends)
-    begun = tell("open", args.streams)
-    until(lambda: count.value >= args.streams)
-    seconds = round(time.monotonic() - begun, 2)
+    spent = {end: p.cpu() for end, p in ends.items()}
+    seconds = visitors.open(args.streams)
+    spent = {f"{end}_setup_cpu_s": round(p.cpu() - spent[end], 2) for end, p in ends.items()}
     time.sleep(3)
-    rows = [show(f"{args.streams} idle", ends, setup_s=seconds, cpu=idle_cpu(ends))]
-    tell("echo", 64)
+    rows = [show(f"{args.streams} idle", ends, setup_s=seconds, setup_without_tunnel_s=without,
+                 cpu=idle_cpu(ends), **spent)]
+    visitors.tell("echo", 64)
     time.sleep(3)
     rows.append(show(f"{args.streams} idle after 64 B", ends, cpu=idle_cpu(ends)))
     for end in ends:
         each = [round((row[f"{end}_anon"] - rest[f"{end}_anon"]) * 1024 / args.streams)
                 for row in rows]
         print(f"  {end}: {each[0]} bytes a stream, {each[1]} after 64 B")
-    tell("close")
-    until(lambda: count.value == 0)
+    visitors.close()
     after(args, ends, rest, "closed")
 
 
@@ -269,15 +286,14 @@ def after(args, ends, rest, what):
               f" {row[f'{end}_anon'] / rest[f'{end}_anon']:.2f} of its own")
 
 
-def measure_load(args, ends, tell, count):
+def measure_load(args, ends, visitors, _):
     rest = show("rest", ends)
     for p in ends.values():
         p.forget_peak()
-    tell("open", 100)
-    tell("bulk", 20 << 20)
+    visitors.open(100)
+    visitors.tell("bulk", 20 << 20)
     show("under load", ends, **{f"{end}_peak": p.peak() for end, p in ends.items()})
-    tell("close")
-    until(lambda: count.value == 0)
+    visitors.close()
     after(args, ends, rest, "after the load")
 
 
