@@ -374,6 +374,7 @@ static int prepare(struct tls *t, const char *host)
 	BIO_set_data(bio, t);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(t->ssl, bio, bio);
+	SSL_set_shed_handshake_config(t->ssl, 1); /* It is for the handshake alone. */
 	if (t->is_server) {
 		SSL_set_accept_state(t->ssl);
 		return 0;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the executable loads and how it is hardened.  usage: binary.py TOP BUILD
+"""What the executable loads, how it is hardened and how large it is.  usage: binary.py TOP BUILD
 
 OpenSSL must not enter the process, not even through another library: its names
 and BoringSSL's are the same, and the process crashes.
@@ -8,6 +8,9 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
+
+MOST, MOST_BUNDLED = 1 << 20, 2 << 20   # bytes, stripped; bundled: no library of ours is shared
 
 binary = pathlib.Path(sys.argv[2]) / "gotunnel"
 bad = []
@@ -42,6 +45,13 @@ if "__stack_chk_fail" not in symbols:
     bad.append("has no stack protector")
 if not re.search(r"__\w+_chk\b(?<!stack_chk_fail)", symbols):
     bad.append("is not fortified")
+
+with tempfile.NamedTemporaryFile() as stripped:
+    run("strip", "-o", stripped.name, binary)
+    size = pathlib.Path(stripped.name).stat().st_size
+    most = MOST if "libcrypto" in loaded else MOST_BUNDLED
+    if size > most:
+        bad.append(f"has {size} bytes without symbols, more than {most}")
 for line in bad:
     print(f"{binary}: {line}")
 sys.exit(bool(bad))
