@@ -7,7 +7,7 @@ usage: memory.py --bin build/gotunnel [--streams 10000] [--sessions 200] [--wait
 A process each for the server, the client, the visitors and the service, so that none needs more
 than 20,000 descriptors. KiB are of /proc/PID/smaps_rollup: `rss` is what is resident, `anon` what
 the process itself has written (heap, stacks, data), without its code and that of libraries.
-Processor time is that of both ends while nothing happens.
+Processor time is that of both ends while nothing happens. At the end the targets, as a table.
 """
 import argparse
 import json
@@ -28,6 +28,7 @@ import time
 TICK = os.sysconf("SC_CLK_TCK")
 BLOCK = 1 << 16
 MOST_S = 60
+TARGETS = []                        # (what, value, at most, unit)
 
 
 def listen():
@@ -200,6 +201,17 @@ def show(name, ends, **more):
     return row
 
 
+def target(what, value, most, unit):
+    TARGETS.append((what, value, most, unit))
+
+
+def print_targets():
+    print("\n| what | measured | at most | |\n| --- | --- | --- | --- |")
+    for what, value, most, unit in TARGETS:
+        print(f"| {what} | {value:.2f} {unit} | {most:g} {unit} | "
+              f"{'met' if value <= most else 'missed'} |")
+
+
 def idle_cpu(ends, seconds=5):
     before = sum(p.cpu() for p in ends.values())
     time.sleep(seconds)
@@ -266,11 +278,18 @@ def measure_streams(args, ends, visitors, direct):
                  cpu=idle_cpu(ends), **spent)]
     visitors.tell("echo", 64)
     time.sleep(3)
-    rows.append(show(f"{args.streams} idle after 64 B", ends, cpu=idle_cpu(ends)))
+    show(f"{args.streams} idle after 64 B", ends)
+    time.sleep(args.wait)
+    rows.append(show(f"{args.streams} idle, {args.wait} s later", ends, cpu=idle_cpu(ends)))
     for end in ends:
         each = [round((row[f"{end}_anon"] - rest[f"{end}_anon"]) * 1024 / args.streams)
                 for row in rows]
         print(f"  {end}: {each[0]} bytes a stream, {each[1]} after 64 B")
+        target(f"{args.streams} idle streams, resident, {end}", rows[1][f"{end}_rss"] / 1024, 15, "MiB")
+    own = sum(spent.values())
+    target(f"{args.streams} streams set up ({own:.2f} s of it are the ends' processor time; "
+           f"{without} s without a tunnel)", seconds, 3, "s")
+    target(f"processor with {args.streams} idle", max(r["cpu"] for r in rows), 0.005, "")
     visitors.close()
     after(args, ends, rest, "closed")
 
@@ -282,8 +301,8 @@ def after(args, ends, rest, what):
     time.sleep(args.wait - 1)
     row = show(f"{what}, {args.wait} s later", ends)
     for end in ends:
-        print(f"  {end}: {row[f'{end}_rss'] / rest[f'{end}_rss']:.2f} of the start resident,"
-              f" {row[f'{end}_anon'] / rest[f'{end}_anon']:.2f} of its own")
+        target(f"{what}, {args.wait} s later, resident, {end}",
+               row[f"{end}_rss"] / rest[f"{end}_rss"], 1.5, "× start")
 
 
 def measure_load(args, ends, visitors, _):
@@ -308,11 +327,12 @@ def measure_sessions(args, rig):
     time.sleep(3)
     row = show(f"{args.sessions} more sessions", ends, cpu=idle_cpu(ends))
     each = (row["server_anon"] - rest["server_anon"]) * 1024 / args.sessions
-    print(f"  server: {each:.0f} bytes a session")
+    target("an idle session, server", each / 1024, 60, "KiB")
     for c in clients:
-        c.proc.kill()
+        c.proc.terminate()
     for c in clients:
         c.proc.wait()
+    after(args, ends, rest, "sessions ended")
 
 
 def main():
@@ -339,6 +359,7 @@ def main():
         finally:
             rig.stop()
             shutil.rmtree(folder, ignore_errors=True)
+    print_targets()
 
 
 if __name__ == "__main__":
