@@ -236,7 +236,7 @@ static void write_new(struct session *s, struct batch *b, struct stream *st, boo
 void data_write(struct session *s, struct batch *b, struct stream *st, bool fresh)
 {
 	if (credit_recv_has_news(&st->recv)) {
-		output_credit(&b->w, st->id, &st->recv);
+		output_credit(s, &b->w, st);
 		list_remove(&st->due);
 		st->wants_credit = false;
 	}

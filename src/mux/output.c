@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "mux/data.h"
+#include "mux/grant.h"
 #include "mux/kept.h"
 
 enum {
@@ -197,13 +198,17 @@ static bool write_control(struct session *s, struct writer *w)
 	return true;
 }
 
-void output_credit(struct writer *w, uint32_t id, struct credit_recv *c)
+static void write_credit(struct writer *w, uint32_t id, const struct credit_recv *c)
 {
-	struct flow_credit credit;
+	struct flow_credit credit = { c->limit, c->consumed };
 
-	credit_recv_tell(c);
-	credit = (struct flow_credit){ c->limit, c->consumed };
 	put(w, flow_credit_encode(id, &credit, w->at, w->left));
+}
+
+void output_credit(struct session *s, struct writer *w, struct stream *st)
+{
+	grant_tell(s, st);
+	write_credit(w, st->id, &st->recv);
 }
 
 static void write_reset(struct session *s, struct writer *w, struct stream *st)
@@ -223,7 +228,7 @@ static void write_due(struct session *s, struct writer *w, struct stream *st)
 		write_reset(s, w, st);
 	} else if (st->out != STREAM_RESET) {
 		if (st->wants_credit || credit_recv_has_news(&st->recv))
-			output_credit(w, st->id, &st->recv);
+			output_credit(s, w, st);
 		st->wants_credit = false;
 		/* After its last byte; data_write() comes back to it. */
 		if (st->out == STREAM_ENDING && !kept_is_due(st)) {
@@ -281,8 +286,10 @@ static void write_all(struct session *s, struct batch *b)
 {
 	if (!write_control(s, &b->w) || !is_forwarding(s))
 		return;
-	if (output_session_credit_is_due(s))
-		output_credit(&b->w, 0, &s->recv);
+	if (output_session_credit_is_due(s)) {
+		credit_recv_tell(&s->recv);
+		write_credit(&b->w, 0, &s->recv);
+	}
 	if (write_all_due(s, &b->w)) {
 		write_streams(s, b);
 		write_all_due(s, &b->w);

@@ -30,8 +30,8 @@ void output_late(struct session *s, struct stream *st);
 void output_enlist(struct session *s, struct stream *st);
 void output_delist(struct stream *st);
 
-/* Writes CREDIT for what was taken; id 0 is the session's. */
-void output_credit(struct writer *w, uint32_t id, struct credit_recv *c);
+/* Writes CREDIT of st for what was taken. */
+void output_credit(struct session *s, struct writer *w, struct stream *st);
 
 /* Whether CREDIT of the session has to be written. */
 bool output_session_credit_is_due(const struct session *s);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "mux/grant.h"
 #include "mux/kept.h"
 #include "mux/output.h"
 
@@ -180,6 +181,15 @@ enum code relay_begin_data(struct session *s, const struct frame *f)
 	return CODE_OK;
 }
 
+static void arrived(struct session *s, struct stream *st, size_t len)
+{
+	uint64_t echo_us;
+
+	credit_recv_take(&st->recv, len);
+	if (window_arrived(&st->window, &st->recv, s->data_left == 0, s->now_us, &echo_us))
+		rtt_add(&s->rtt, echo_us, s->now_us);
+}
+
 void relay_data(struct session *s, const uint8_t *data, size_t len)
 {
 	struct stream *st = s->data_stream;
@@ -188,7 +198,7 @@ void relay_data(struct session *s, const uint8_t *data, size_t len)
 	s->taken += len;
 	credit_recv_take(&s->recv, len);
 	if (st)
-		credit_recv_take(&st->recv, len);
+		arrived(s, st, len);
 	if (st && st->is_owned && st->in == STREAM_FLOWING) {
 		s->ops->on_data(s->owner, st, data, len);
 	} else {
@@ -219,6 +229,7 @@ void relay_end_all(struct session *s, enum code code)
 		list_remove(&st->ready);
 		list_remove(&st->due);
 		kept_forget(st);
+		grant_end(s, st);
 		st->out = st->in = STREAM_RESET;
 		if (!st->is_owned)
 			stream_free(s, st);

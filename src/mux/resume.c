@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "mux/grant.h"
 #include "mux/intake.h"
 #include "mux/kept.h"
 #include "mux/output.h"
@@ -119,7 +120,7 @@ static struct state_entry describe(struct session *s, struct stream *st)
 
 	/* Of a stream that was cut only what was told before was really taken. */
 	if (st->out != STREAM_CUT && st->out != STREAM_RESET)
-		credit_recv_tell(&st->recv);
+		grant_tell(s, st);
 	e.wanted = st->recv.received;
 	e.consumed = st->recv.consumed;
 	e.limit = st->recv.limit;

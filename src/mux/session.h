@@ -11,6 +11,7 @@
 #include "core/list.h"
 #include "core/map.h"
 #include "mux/credit.h"
+#include "mux/rtt.h"
 #include "mux/stream.h"
 #include "wire/bind.h"
 #include "wire/control.h"
@@ -56,11 +57,14 @@ enum session_state {
 };
 
 enum {
-	SESSION_STREAM_CREDIT = 256 * 1024,
+	SESSION_STREAM_CREDIT = 128 * 1024,	/* of a stream at first, see mux/grant.h */
+	SESSION_POOL = 40 * 1024 * 1024,	/* for all streams, beyond that */
+	SESSION_POOL_PART = 100 * 1024 * 1024,	/* a stream may have the square of what
+						 * is left of it, divided by this */
 	SESSION_FIRST_CREDIT = 1024 * 1024,	/* of the session, in version 1 */
-	SESSION_WINDOW = 128 * 1024 * 1024,	/* raised to this once it is open */
+	SESSION_WINDOW = 80 * 1024 * 1024,	/* raised to this once it is open */
 	SESSION_STREAM_KEPT = 16 * 1024 * 1024, /* unconsumed bytes of a stream at most, */
-	SESSION_KEPT = 128 * 1024 * 1024,	/* and of a session, whatever credit there is */
+	SESSION_KEPT = 80 * 1024 * 1024,	/* and of a session, whatever credit there is */
 	SESSION_FLOOR = 16 * 1024,		/* a stream may have this in spite of it */
 	SESSION_QUANTUM = 16 * 1024,	/* what a fresh stream may send ahead */
 	SESSION_FRAME_MIN = 4 * 1024,	/* no smaller DATA while there is more */
@@ -229,6 +233,7 @@ struct session {
 	struct list late;	/* streams with a CREDIT that may wait */
 	struct credit_send send;
 	struct credit_recv recv;
+	uint64_t granted;	/* what streams have of SESSION_POOL */
 	bool drain_sent;	/* SHUTDOWN was written */
 	bool drain_heard;	/* SHUTDOWN came; told once */
 
@@ -263,6 +268,7 @@ struct session {
 	uint64_t beat_us;	/* the last HEARTBEAT we began */
 	uint64_t credit_us;	/* when the late list is due, UINT64_MAX: empty */
 	uint64_t rtt_us;	/* the last measured, 0: none yet */
+	struct rtt rtt;		/* and the smallest of late */
 	struct session_counts counts;
 };
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "mux/grant.h"
 #include "mux/kept.h"
 #include "mux/output.h"
 
@@ -19,7 +20,7 @@ struct stream *stream_new(struct session *s, uint32_t id, uint32_t bind_id)
 	list_init(&st->ready);
 	list_init(&st->due);
 	credit_send_init(&st->send, s->peer_credit);
-	credit_recv_init(&st->recv, s->config.stream_credit, s->config.stream_credit);
+	grant_begin(s, st);
 	if (map_put(&s->streams, id, st) < 0) {
 		free(st);
 		return NULL;
@@ -74,6 +75,7 @@ void stream_settle(struct session *s, struct stream *st)
 		credit_recv_consume(&st->recv, pending);
 		stream_drop(s, pending);
 		map_remove(&s->streams, st->id);
+		grant_end(s, st);
 		list_remove(&st->ready);
 		list_remove(&st->due);
 	}
@@ -135,6 +137,8 @@ struct stream *stream_open(struct session *s, const struct flow_open *open, void
 	st->is_owned = true;
 	st->open = *open;
 	stream_announce(s, st);
+	if (credit_recv_is_due(&st->recv))
+		output_due(s, st);
 	return st;
 }
 
@@ -162,15 +166,23 @@ static bool lives_on_its_floor(const struct session *s, const struct stream *st)
 		st->recv.received - st->recv.told >= SESSION_FLOOR / 2;
 }
 
+/* What is told seldom is kept long at the far end. */
+static bool is_credit_due(const struct session *s, const struct stream *st)
+{
+	return credit_recv_is_due(&st->recv) || lives_on_its_floor(s, st) ||
+		st->recv.consumed - st->recv.told >= WINDOW_CREDIT_MOST;
+}
+
 void stream_consumed(struct session *s, struct stream *st, size_t n)
 {
 	if (!is_live(s, st))
 		return; /* It was settled when the stream ended. */
 	credit_recv_consume(&st->recv, n);
+	window_consumed(&st->window, &st->recv);
 	stream_drop(s, n);
 	if (!credit_recv_has_news(&st->recv))
 		return;
-	if (credit_recv_is_due(&st->recv) || lives_on_its_floor(s, st) ||
+	if (is_credit_due(s, st) ||
 		(st->in == STREAM_CLOSED && credit_recv_pending(&st->recv) == 0))
 		output_due(s, st);
 	else if (st->in == STREAM_FLOWING)

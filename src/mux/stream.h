@@ -9,6 +9,7 @@
 #include "core/list.h"
 #include "core/chunk.h"
 #include "mux/credit.h"
+#include "mux/window.h"
 #include "wire/flow.h"
 #include "wire/state.h"
 
@@ -46,6 +47,7 @@ struct stream {
 	uint64_t lately_us;	/* when it was last halved */
 	struct credit_send send;
 	struct credit_recv recv;
+	struct window window;	/* of recv */
 	uint64_t in_final;	/* where the peer's direction ends, if a STATE said so
 				 * before its last byte came; else STATE_NO_FINAL */
 	uint64_t again;		/* the next byte to send: send.sent, or less while what a

@@ -26,8 +26,10 @@ enum code upkeep_on_heartbeat(struct session *s, const struct frame *f, const ui
 		return code;
 	if (beat.is_reply) {
 		/* Only the answer to the last one says how long it took. */
-		if (beat.opaque == s->beat_us && beat.opaque != 0)
+		if (beat.opaque == s->beat_us && beat.opaque != 0) {
 			s->rtt_us = s->now_us - s->beat_us;
+			rtt_add(&s->rtt, s->rtt_us, s->now_us);
+		}
 		return CODE_OK;
 	}
 	/* Nothing goes behind a RESUME until it is answered, nor after one that

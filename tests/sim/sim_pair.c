@@ -485,13 +485,13 @@ static void check_end(const struct end *e)
 	CHECK(st->send.consumed <= st->again && st->again <= st->send.sent);
 	CHECK(st->send.sent <= st->send.limit);
 	CHECK(st->recv.consumed <= st->recv.received && st->recv.received <= st->recv.limit);
-	CHECK(st->recv.received - st->recv.consumed <= st->recv.window);
+	CHECK(st->recv.window <= WINDOW_MOST);
 }
 
 static size_t check_side(const struct side *side, bool deeply)
 {
 	const struct session *s = &side->node.session;
-	uint64_t pending = 0;
+	uint64_t pending = 0, granted = 0;
 	size_t used = 0, at = 0;
 	const struct stream *st;
 
@@ -501,10 +501,14 @@ static size_t check_side(const struct side *side, bool deeply)
 	CHECK(s->streams.len <= STREAMS);
 	while ((st = map_next(&s->streams, &at))) {
 		pending += credit_recv_pending(&st->recv);
+		granted += st->window.charged;
+		CHECK(st->recv.limit - st->recv.consumed <=
+			s->config.stream_credit + st->window.charged);
 		if (deeply)
 			used += check_kept(st);
 	}
 	CHECK(side->over || pending == credit_recv_pending(&s->recv));
+	CHECK(s->granted == granted && granted <= SESSION_POOL);
 	for (unsigned i = 0; i < STREAMS; i++)
 		check_end(&side->ends[i]);
 	return used;

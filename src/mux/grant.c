@@ -1,0 +1,88 @@
+#include "mux/grant.h"
+
+#include "mux/upkeep.h"
+
+/* How often the round trip is measured while streams move. */
+enum { MEASURE_US = 1000 * 1000 };
+
+static uint64_t room(const struct session *s, const struct stream *st)
+{
+	return SESSION_POOL - (s->granted - st->window.charged);
+}
+
+/* The widest window that st may have. */
+static uint64_t most(const struct session *s, const struct stream *st)
+{
+	const struct budget *b = s->config.pool->budget;
+	uint64_t kib = room(s, st) / 1024, extra = kib * kib / (SESSION_POOL_PART / 1024) * 1024;
+	uint64_t left = UINT64_MAX, all;
+
+	if (b && b->most)
+		left = b->most > b->used ? (b->most - b->used) / 8 : 0;
+	if (extra > left)
+		extra = left;
+	all = s->config.stream_credit + extra;
+	return all < WINDOW_MOST || s->config.stream_credit > WINDOW_MOST ? all : WINDOW_MOST;
+}
+
+/* Where two processes are busy the round trip of an idle moment says little, and on
+ * a path that changed the old one nothing. */
+static void measure(struct session *s)
+{
+	uint64_t every_us = 4 * s->rtt_us;
+
+	if (every_us < MEASURE_US)
+		every_us = MEASURE_US;
+	if (s->now_us - s->beat_us >= every_us)
+		session_measure(s);
+}
+
+static void adapt(struct session *s, struct stream *st)
+{
+	const struct budget *b = s->config.pool->budget;
+	uint64_t first = s->config.stream_credit;
+	struct window_terms terms = {
+		.now_us = s->now_us,
+		.rtt_us = rtt_smallest(&s->rtt),
+		.most = most(s, st),
+		.is_short = b && b->is_high,
+	};
+
+	terms.least = terms.is_short ? first : 2 * first;
+	st->recv.window = window_judge(&st->window, &st->recv, &terms);
+	if (st->recv.window > 2 * first)
+		measure(s);
+}
+
+static void charge(struct session *s, struct stream *st)
+{
+	uint64_t open = st->recv.limit - st->recv.consumed, first = s->config.stream_credit;
+
+	s->granted -= st->window.charged;
+	st->window.charged = open > first ? open - first : 0;
+	s->granted += st->window.charged;
+}
+
+void grant_begin(struct session *s, struct stream *st)
+{
+	uint64_t first = s->config.stream_credit;
+
+	credit_recv_init(&st->recv, first, first);
+	window_init(&st->window, &st->recv);
+	if (room(s, st) > SESSION_POOL / 2 && most(s, st) > 2 * first)
+		st->recv.window = 2 * first;
+}
+
+void grant_tell(struct session *s, struct stream *st)
+{
+	adapt(s, st);
+	window_tell(&st->window, &st->recv, s->now_us);
+	credit_recv_tell(&st->recv);
+	charge(s, st);
+}
+
+void grant_end(struct session *s, struct stream *st)
+{
+	s->granted -= st->window.charged;
+	st->window.charged = 0;
+}
