@@ -7,7 +7,9 @@ enum { MEASURE_US = 1000 * 1000 };
 
 static uint64_t room(const struct session *s, const struct stream *st)
 {
-	return SESSION_POOL - (s->granted - st->window.charged);
+	uint64_t others = s->granted - st->window.charged;
+
+	return others < SESSION_POOL ? SESSION_POOL - others : 0;
 }
 
 /* The widest window that st may have. */
@@ -40,17 +42,16 @@ static void measure(struct session *s)
 static void adapt(struct session *s, struct stream *st)
 {
 	const struct budget *b = s->config.pool->budget;
-	uint64_t first = s->config.stream_credit;
 	struct window_terms terms = {
 		.now_us = s->now_us,
 		.rtt_us = rtt_smallest(&s->rtt),
+		.least = s->config.stream_credit,
 		.most = most(s, st),
 		.is_short = b && b->is_high,
 	};
 
-	terms.least = terms.is_short ? first : 2 * first;
 	st->recv.window = window_judge(&st->window, &st->recv, &terms);
-	if (st->recv.window > 2 * first)
+	if (st->recv.window > terms.least)
 		measure(s);
 }
 
@@ -63,21 +64,29 @@ static void charge(struct session *s, struct stream *st)
 	s->granted += st->window.charged;
 }
 
+/* Where nothing is left of the pool the first credit is exact. */
+static void raise_limit(struct session *s, struct stream *st)
+{
+	uint64_t before = st->recv.limit;
+
+	credit_recv_tell(&st->recv);
+	if (st->recv.limit > before && room(s, st) >= 2 * WINDOW_MARK)
+		st->recv.limit = window_mark(st->recv.limit);
+}
+
 void grant_begin(struct session *s, struct stream *st)
 {
 	uint64_t first = s->config.stream_credit;
 
 	credit_recv_init(&st->recv, first, first);
 	window_init(&st->window, &st->recv);
-	if (room(s, st) > SESSION_POOL / 2 && most(s, st) > 2 * first)
-		st->recv.window = 2 * first;
 }
 
 void grant_tell(struct session *s, struct stream *st)
 {
 	adapt(s, st);
 	window_tell(&st->window, &st->recv, s->now_us);
-	credit_recv_tell(&st->recv);
+	raise_limit(s, st);
 	charge(s, st);
 }
 

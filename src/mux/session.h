@@ -57,14 +57,14 @@ enum session_state {
 };
 
 enum {
-	SESSION_STREAM_CREDIT = 128 * 1024,	/* of a stream at first, see mux/grant.h */
-	SESSION_POOL = 40 * 1024 * 1024,	/* for all streams, beyond that */
-	SESSION_POOL_PART = 100 * 1024 * 1024,	/* a stream may have the square of what
+	SESSION_STREAM_CREDIT = 256 * 1024,	/* of a stream at first, see mux/grant.h */
+	SESSION_POOL = 24 * 1024 * 1024,	/* for all streams, beyond that */
+	SESSION_POOL_PART = 36 * 1024 * 1024,	/* a stream may have the square of what
 						 * is left of it, divided by this */
 	SESSION_FIRST_CREDIT = 1024 * 1024,	/* of the session, in version 1 */
-	SESSION_WINDOW = 80 * 1024 * 1024,	/* raised to this once it is open */
+	SESSION_WINDOW = 104 * 1024 * 1024,	/* raised to this once it is open */
 	SESSION_STREAM_KEPT = 16 * 1024 * 1024, /* unconsumed bytes of a stream at most, */
-	SESSION_KEPT = 80 * 1024 * 1024,	/* and of a session, whatever credit there is */
+	SESSION_KEPT = 104 * 1024 * 1024,	/* and of a session, whatever credit there is */
 	SESSION_FLOOR = 16 * 1024,		/* a stream may have this in spite of it */
 	SESSION_QUANTUM = 16 * 1024,	/* what a fresh stream may send ahead */
 	SESSION_FRAME_MIN = 4 * 1024,	/* no smaller DATA while there is more */

@@ -137,8 +137,6 @@ struct stream *stream_open(struct session *s, const struct flow_open *open, void
 	st->is_owned = true;
 	st->open = *open;
 	stream_announce(s, st);
-	if (credit_recv_is_due(&st->recv))
-		output_due(s, st);
 	return st;
 }
 

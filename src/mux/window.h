@@ -8,29 +8,39 @@
 
 /*
  * How far the limit of a stream leads what its destination took: enough that
- * the sender never waits for credit, and no more. Of what the receiver sees:
+ * the sender never waits for credit, and little more.
  *
- *	edge: a limit that was raised by a CREDIT which is on its way. A sender
- *	without other credit stops there, and what comes beyond it comes one round
- *	trip after that CREDIT, an echo. Where the edge falls into a frame the
- *	sender had credit enough.
+ * A sender that credit stops ends a frame right at its limit, and one that has
+ * credit enough does so by chance alone. To know a limit again when a frame ends
+ * there, out of any number that were told, its last bits are a hash of the
+ * others: chance is one in 4096 then, however even the frames are.
  *
- * The window doubles when the last two edges stopped the sender, its
- * destination has run dry, and half of it went by in less than two round
- * trips. It is halved, down to what a stream starts with, for each doubling of a time
- * in which it could have gone by many times.
+ *	consumed        received                        limit
+ *	|---------------|---------- open ---------------|
+ *	<------------------- window -------------------> (and up to 8 KiB)
+ *
+ * The window doubles when limits that were told since it last did have stopped
+ * the sender, the destination has run dry, and half of it went by in less than
+ * two round trips. It is halved for each doubling of a time in which it could
+ * have gone by many times.
+ *
+ * What comes from beyond a limit that stopped the sender comes one round trip
+ * after the CREDIT that raised it: an echo.
  */
 enum {
 	WINDOW_MOST = 16 * 1024 * 1024,
-	WINDOW_CREDIT_MOST = 512 * 1024,	/* consumed without a CREDIT */
+	WINDOW_CREDIT_MOST = 512 * 1024, /* consumed without a CREDIT */
+	WINDOW_MARK = 8 * 1024,		/* what window_mark() adds stays below this */
 };
 
 struct window {
 	uint64_t mark, mark_us;	/* consumed then: what is judged begins there */
 	uint64_t lowest;	/* bytes that waited for the destination, since */
+	uint64_t fresh;		/* limits up to here are of a smaller window */
 	uint64_t edge, edge_us;	/* the limit before a CREDIT, and when that left */
 	uint64_t charged;	/* see mux/grant.h */
-	unsigned stops;		/* edges in a row that stopped the sender */
+	unsigned stops;		/* limits that stopped the sender of late */
+	unsigned calm;		/* halves of the window since the last of them */
 	bool is_watched;	/* nothing came from beyond the edge yet */
 	bool was_reached;	/* a frame ended at it */
 };
@@ -59,7 +69,10 @@ void window_consumed(struct window *w, const struct credit_recv *c);
 uint64_t window_judge(struct window *w, const struct credit_recv *c,
 	const struct window_terms *terms);
 
-/* The limit of c is about to be told. */
+/* The least limit from this one on that is known again. */
+uint64_t window_mark(uint64_t limit);
+
+/* The limit of c is about to be raised, and told. */
 void window_tell(struct window *w, const struct credit_recv *c, uint64_t now_us);
 
 #endif

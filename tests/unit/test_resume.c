@@ -431,7 +431,7 @@ static void state_describes_each_half(void **unused)
 		assert_int_equal(said.last.count, 1);
 		assert_int_equal(said.last.entries[0].wanted, CAME);
 		assert_int_equal(said.last.entries[0].consumed, CAME);
-		assert_int_equal(said.last.entries[0].limit, CAME + 2 * SESSION_STREAM_CREDIT);
+		assert_int_equal(said.last.entries[0].limit, window_mark(CAME + SESSION_STREAM_CREDIT));
 		assert_true(said.last.entries[0].final == rows[i].final);
 		assert_int_equal(said.last.entries[0].reset, rows[i].reset);
 		end();
@@ -919,7 +919,7 @@ static void state_tells_what_was_taken(void **unused)
 	assert_int_equal(said.last.limit, CAME + 400 + SESSION_WINDOW);
 	assert_int_equal(said.last.entries[0].wanted, CAME + 1000);
 	assert_int_equal(said.last.entries[0].consumed, CAME + 400);
-	assert_int_equal(said.last.entries[0].limit, CAME + 400 + 2 * SESSION_STREAM_CREDIT);
+	assert_int_equal(said.last.entries[0].limit, window_mark(CAME + 400 + SESSION_STREAM_CREDIT));
 	assert_int_equal(mine->ends[0].st->recv.told, CAME + 400);
 	assert_int_equal(mine->session.recv.told, CAME + 400);
 	end();
