@@ -116,7 +116,7 @@ static void stop(struct told *t, uint64_t now)
 	exchange_close(t->x, now);
 	if (kind != EXCHANGE_UNKNOWN && strlen(t->events) == told)
 		assert_int_equal(before, t->idle);
-	assert_true(exchange_is_idle(t->x));
+	assert_true(exchange_is_idle(t->x) && exchange_is_over(t->x));
 	assert_int_equal(exchange_kind(t->x), kind);
 	assert_int_equal(exchange_memory(t->x), t->idle);
 	told = strlen(t->events);
@@ -337,6 +337,36 @@ static void the_most_memory(void **state)
 	assert_int_equal(strlen(t.events), 3 * (n - 1) + 1);
 }
 
+/* Who may be freed early: nothing of it is counted any more. */
+static void over(void **state)
+{
+	static const struct {
+		const char *request, *response;
+		bool is_idle, is_over;
+	} cases[] = {
+		{ "SSH-2.0-x\r\n", "", true, true },
+		{ "", "220 mail\r\n", true, true },
+		{ "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", true, true },
+		{ "PRI *", "", false, false },
+		{ GET, "", false, false },
+		{ GET, OK, false, false },
+		{ "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", OK, true, false },
+	};
+	static struct told t;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		start(&t);
+		pass_text(&t, '>', cases[i].request, 1);
+		pass_text(&t, '<', cases[i].response, 1);
+		assert_int_equal(exchange_is_idle(t.x), cases[i].is_idle);
+		assert_int_equal(exchange_is_over(t.x), cases[i].is_over);
+		if (cases[i].is_over)
+			assert_int_equal(exchange_memory(t.x), t.idle);
+		stop(&t, 2);
+	}
+}
+
 static void pipelined(void **state)
 {
 	static struct told t;
@@ -504,6 +534,7 @@ int main(void)
 		cmocka_unit_test(heads),
 		cmocka_unit_test(chunk_sizes),
 		cmocka_unit_test(the_most_memory),
+		cmocka_unit_test(over),
 		cmocka_unit_test(pipelined),
 		cmocka_unit_test(words_are_cut),
 		cmocka_unit_test(times_and_bytes),
