@@ -160,13 +160,14 @@ class Rig:
         self.args, self.folder, self.procs = args, folder, []
         self.more = ["--plaintext"] if args.plaintext else []
         self.more += args.more.split()
-        self.control, first = free_port(), free_port()
+        # Others on the machine use ports, too: there are twice as many as sessions.
+        self.control, first = free_port(), min(free_port(), 65435 - 2 * args.sessions)
         self.token = folder / "token"
         self.token.write_text("bench-" + os.urandom(8).hex())
         self.token.chmod(0o600)
         self.server = self.add("server", "server", "--addr", f"127.0.0.1:{self.control}",
                                "--bind-host", "127.0.0.1", "--start-port", first, "--end-port",
-                               first + max(args.sessions + 2, 20), "--token-file", self.token,
+                               min(first + 2 * args.sessions + 100, 65535), "--token-file", self.token,
                                "--state-dir", "s", *self.more)
         for _ in range(200):
             if b"Ready for connections" in (folder / "server.err").read_bytes():
