@@ -164,13 +164,6 @@ static bool lives_on_its_floor(const struct session *s, const struct stream *st)
 		st->recv.received - st->recv.told >= SESSION_FLOOR / 2;
 }
 
-/* What is told seldom is kept long at the far end. */
-static bool is_credit_due(const struct session *s, const struct stream *st)
-{
-	return credit_recv_is_due(&st->recv) || lives_on_its_floor(s, st) ||
-		st->recv.consumed - st->recv.told >= WINDOW_CREDIT_MOST;
-}
-
 void stream_consumed(struct session *s, struct stream *st, size_t n)
 {
 	if (!is_live(s, st))
@@ -180,7 +173,7 @@ void stream_consumed(struct session *s, struct stream *st, size_t n)
 	stream_drop(s, n);
 	if (!credit_recv_has_news(&st->recv))
 		return;
-	if (is_credit_due(s, st) ||
+	if (window_is_due(&st->window, &st->recv) || lives_on_its_floor(s, st) ||
 		(st->in == STREAM_CLOSED && credit_recv_pending(&st->recv) == 0))
 		output_due(s, st);
 	else if (st->in == STREAM_FLOWING)

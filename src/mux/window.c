@@ -53,7 +53,8 @@ static void note_end(struct window *w, const struct credit_recv *c)
 
 	if (at_edge)
 		w->was_reached = true;
-	if (c->received <= w->fresh || !(at_edge || is_marked(c->received)))
+	w->is_stopped = at_edge || is_marked(c->received);
+	if (c->received <= w->fresh || !w->is_stopped)
 		return;
 	w->stops += w->stops < STOPS;
 	w->calm = 0;
@@ -70,9 +71,16 @@ bool window_arrived(struct window *w, const struct credit_recv *c, bool ends_fra
 		*echo_us = now_us - w->edge_us;
 	if (c->received > w->edge)
 		w->is_watched = false;
+	w->is_stopped = false;
 	if (ends_frame)
 		note_end(w, c);
 	return is_echo;
+}
+
+bool window_is_due(const struct window *w, const struct credit_recv *c)
+{
+	return credit_recv_is_due(c) || c->consumed - c->told >= WINDOW_CREDIT_MOST ||
+		(w->is_stopped && c->consumed == c->received);
 }
 
 void window_consumed(struct window *w, const struct credit_recv *c)
@@ -134,7 +142,7 @@ uint64_t window_judge(struct window *w, const struct credit_recv *c,
 	uint64_t size = c->window, half = size / 2, eaten = c->consumed - w->mark;
 	uint64_t took_us = terms->now_us - w->mark_us;
 
-	if (eaten >= half && eaten > 0) {
+	if (eaten > 0 && eaten >= (w->is_stopped ? half / 2 : half)) {
 		if (took_us > TOOK_MAX_US)
 			took_us = TOOK_MAX_US;
 		size = judge(w, c, terms, took_us * half / eaten);

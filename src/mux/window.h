@@ -43,6 +43,7 @@ struct window {
 	unsigned calm;		/* halves of the window since the last of them */
 	bool is_watched;	/* nothing came from beyond the edge yet */
 	bool was_reached;	/* a frame ended at it */
+	bool is_stopped;	/* the last frame ended at a limit */
 };
 
 /* What a window is judged by. */
@@ -61,6 +62,10 @@ void window_init(struct window *w, const struct credit_recv *c);
  * the echo of a CREDIT, *echo_us is how long it took. */
 bool window_arrived(struct window *w, const struct credit_recv *c, bool ends_frame,
 	uint64_t now_us, uint64_t *echo_us);
+
+/* Whether a CREDIT should not wait for more: of what was taken much was not told,
+ * or the sender waits for it. */
+bool window_is_due(const struct window *w, const struct credit_recv *c);
 
 /* The destination took some; of c they are counted. */
 void window_consumed(struct window *w, const struct credit_recv *c);

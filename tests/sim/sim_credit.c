@@ -204,8 +204,7 @@ static void consume(unsigned i, uint32_t len)
 	credit_recv_consume(&rx.recv, len);
 	window_consumed(&st->window, &st->recv);
 	dests[i].taken += len;
-	if (credit_recv_is_due(&st->recv) ||
-		st->recv.consumed - st->recv.told >= WINDOW_CREDIT_MOST ||
+	if (window_is_due(&st->window, &st->recv) ||
 		(credit_recv_open(&rx.recv) < SESSION_FLOOR &&
 			st->recv.received - st->recv.told >= SESSION_FLOOR / 2))
 		dests[i].is_due = true;
