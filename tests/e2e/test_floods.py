@@ -238,7 +238,7 @@ def torrent(sock):
 def test_visitors_that_never_read_what_they_asked_for(rig, serve, server, canary, count):
     """Case 15: one, or 300, with 1 GiB each: the next visitor's download is whole, echoes go on.
 
-    The session's window is 128 MiB and each stream has 16 KiB in spite of it.
+    The session's window is 104 MiB and each stream has 16 KiB in spite of it.
     """
     client = rig.client(server, serve(torrent))
     held = Resources(server, client)
@@ -257,7 +257,7 @@ def test_visitors_that_never_read_what_they_asked_for(rig, serve, server, canary
             s.sendall(b"r")
             checker = Checker(SEED)
             assert (receive(s, checker), checker.fault, checker.count) == (FIN, None, 16 * MIB)
-    held.peak((128 + 16 + 32) * MIB)
+    held.peak((104 + 16 + 32) * MIB)
     for s in stuck:
         reset(s)
     held.settled(allowed=16 * MIB)
