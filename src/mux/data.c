@@ -46,17 +46,25 @@ bool data_has_credit(const struct session *s, const struct stream *st)
 	return data_allowance(s, st) >= SESSION_FRAME_MIN;
 }
 
+/* What a fresh stream may send before the others. */
+static uint64_t ahead(const struct stream *st)
+{
+	return st->lately < SESSION_QUANTUM - SESSION_FRAME_MIN ? SESSION_QUANTUM - st->lately :
+		SESSION_FRAME_MIN;
+}
+
 /* The largest payload st may send now. */
 static size_t frame_room(const struct session *s, const struct stream *st, bool fresh, size_t left)
 {
 	const struct list *other = fresh ? &s->bulk : &s->fresh;
 	bool alone = list_is_empty(other) && st->ready.next == st->ready.prev;
-	uint64_t max = alone ? s->max_frame : SESSION_SHARED_FRAME;
+	uint64_t max = path_frame(&s->path, alone);
 	uint64_t credit = data_allowance(s, st);
 
-	if (fresh && !alone)
-		max = st->lately < SESSION_QUANTUM - SESSION_FRAME_MIN ?
-			SESSION_QUANTUM - st->lately : SESSION_FRAME_MIN;
+	if (fresh && !alone && max > ahead(st))
+		max = ahead(st);
+	if (!fresh && !alone && max > st->deficit)
+		max = st->deficit;
 	if (max > s->max_frame)
 		max = s->max_frame;
 	/* No rest that would be too small for a frame: the last one ends at the
@@ -68,9 +76,16 @@ static size_t frame_room(const struct session *s, const struct stream *st, bool 
 	return max < left ? (size_t)max : left;
 }
 
-/* Where st belongs now. */
-static void requeue(struct session *s, struct stream *st)
+/* Where st belongs now. A turn that the end of a batch cut short goes on in
+ * the next, so that turns are equal in bytes. */
+static void requeue(struct session *s, struct stream *st, bool fresh)
 {
+	bool goes_on = !fresh && st->is_ready && st->deficit >= SESSION_FRAME_MIN;
+
+	if (goes_on && st->out == STREAM_FLOWING && data_has_credit(s, st))
+		return;
+	if (!st->is_ready)
+		st->deficit = 0; /* Nobody saves up turns. */
 	if (kept_is_due(st))
 		list_append(&s->bulk, &st->ready);
 	else if (st->out != STREAM_FLOWING || !st->is_ready ||
@@ -108,8 +123,10 @@ static void write_again(struct session *s, struct batch *b, struct stream *st)
 	struct chunk *c = kept_find(st, st->again);
 	size_t room = batch_left(b) - FRAME_HEAD, skip = (size_t)(st->again - c->offset), n;
 
-	if (room > SESSION_SHARED_FRAME)
-		room = SESSION_SHARED_FRAME;
+	if (room > SESSION_AGAIN_FRAME)
+		room = SESSION_AGAIN_FRAME;
+	if (room > path_frame(&s->path, false))
+		room = path_frame(&s->path, false);
 	if (room > s->max_frame)
 		room = s->max_frame;
 	n = c->len - skip < room ? c->len - skip : room;
@@ -121,7 +138,8 @@ static void write_again(struct session *s, struct batch *b, struct stream *st)
 		n = copy_again(b, st, room < SESSION_QUANTUM ? room : SESSION_QUANTUM);
 	}
 	st->again += n;
-	s->put += n;
+	st->deficit = 0;
+	path_sent(&s->path, n, s->now_us);
 	if (!kept_is_due(st) && st->out == STREAM_ENDING)
 		output_due(s, st); /* CLOSE had to wait for it. */
 }
@@ -137,7 +155,8 @@ static void count(struct session *s, struct stream *st, uint8_t *frame, size_t n
 	credit_send_add(&s->send, n);
 	st->again = st->send.sent;
 	st->lately += n;
-	s->put += n;
+	st->deficit -= n < st->deficit ? (uint32_t)n : st->deficit;
+	path_sent(&s->path, n, s->now_us);
 }
 
 /* Up to room bytes of the source, read straight into the storage. */
@@ -244,9 +263,11 @@ void data_write(struct session *s, struct batch *b, struct stream *st, bool fres
 		list_remove(&st->due);
 		st->wants_credit = false;
 	}
+	if (!fresh && st->deficit < SESSION_FRAME_MIN)
+		st->deficit += path_frame(&s->path, false);
 	if (kept_is_due(st))
 		write_again(s, b, st);
 	else if (data_has_credit(s, st))
 		write_new(s, b, st, fresh);
-	requeue(s, st);
+	requeue(s, st, fresh);
 }

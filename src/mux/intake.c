@@ -235,7 +235,7 @@ void intake_forget(struct session *s)
 	forget_partial(s);
 	s->data_stream = NULL;
 	s->data_left = s->skip_left = 0;
-	s->taken = s->taken_told = 0;
+	s->taken = s->taken_told = s->told_us = 0;
 }
 
 void intake_feed(struct session *s, const uint8_t *data, size_t len)

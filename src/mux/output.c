@@ -143,9 +143,19 @@ void output_feed_starved(struct session *s)
 	output_wake(s);
 }
 
-static bool ack_is_due(const struct session *s)
+void output_flows(struct session *s)
 {
-	return s->taken - s->taken_told >= SESSION_ACK_EVERY;
+	if (!list_is_empty(&s->bulk) && path_is_open(&s->path))
+		output_wake(s);
+}
+
+/* A slow path needs them finer: there even 16 KiB take a while. */
+bool output_ack_is_due(const struct session *s)
+{
+	uint64_t n = s->taken - s->taken_told;
+
+	return n >= SESSION_ACK_EVERY ||
+		(n >= SESSION_ACK_LEAST && s->now_us - s->told_us >= SESSION_ACK_US);
 }
 
 static bool is_forwarding(const struct session *s)
@@ -159,8 +169,10 @@ bool output_is_pending(const struct session *s)
 		return true;
 	if (!is_forwarding(s))
 		return false;
+	if (!list_is_empty(&s->bulk) && path_is_open(&s->path))
+		return true;
 	return !list_is_empty(&s->due) || !list_is_empty(&s->fresh) ||
-		!list_is_empty(&s->bulk) || ack_is_due(s) || output_session_credit_is_due(s);
+		output_ack_is_due(s) || output_session_credit_is_due(s);
 }
 
 static void put(struct writer *w, size_t n)
@@ -179,7 +191,8 @@ static void forget_control(struct session *s)
 void output_forget(struct session *s)
 {
 	forget_control(s);
-	s->put = s->put_acked = 0;
+	path_fini(&s->path);
+	path_init(&s->path);
 }
 
 /* Copies queued control frames; false when some are left. */
@@ -265,10 +278,12 @@ static void write_streams(struct session *s, struct batch *b)
 	while (has_place(b)) {
 		bool fresh = (n = list_first(&s->fresh)) != NULL;
 
-		if (!fresh && !(n = list_first(&s->bulk)))
+		if (!fresh && (!(n = list_first(&s->bulk)) || !path_open(&s->path)))
 			return;
 		data_write(s, b, list_entry(n, struct stream, ready), fresh);
 	}
+	if (!list_is_empty(&s->bulk))
+		path_waits(&s->path);
 }
 
 /* With anything that leaves anyway, or when much is not acknowledged. */
@@ -276,10 +291,11 @@ static void write_ack(struct session *s, struct batch *b)
 {
 	bool leaves = b->total || b->w.at != b->sealed;
 
-	if (s->taken == s->taken_told || (!ack_is_due(s) && !leaves))
+	if (s->taken == s->taken_told || (!output_ack_is_due(s) && !leaves))
 		return;
 	put(&b->w, control_ack_encode(s->taken, b->w.at, b->w.left));
 	s->taken_told = s->taken;
+	s->told_us = s->now_us;
 }
 
 static void write_all(struct session *s, struct batch *b)

@@ -36,6 +36,12 @@ void output_credit(struct session *s, struct writer *w, struct stream *st);
 /* Whether CREDIT of the session has to be written. */
 bool output_session_credit_is_due(const struct session *s);
 
+/* Whether ACK has to be written. */
+bool output_ack_is_due(const struct session *s);
+
+/* ACK came: bulk may have room on the path. */
+void output_flows(struct session *s);
+
 /* The session's credit rose: the starved streams compete again. */
 void output_feed_starved(struct session *s);
 

@@ -210,7 +210,7 @@ void relay_data(struct session *s, const uint8_t *data, size_t len)
 	/* The owner may have ended the session; then there is no stream. */
 	if (st && s->data_stream == st && st->in_final == st->recv.received)
 		relay_peer_ends(s, st, st->in_final);
-	if (s->taken - s->taken_told >= SESSION_ACK_EVERY)
+	if (output_ack_is_due(s))
 		output_wake(s);
 }
 

@@ -27,6 +27,7 @@ enum code session_init(struct session *s, const struct session_config *config,
 	list_init(&s->starved);
 	list_init(&s->due);
 	list_init(&s->late);
+	path_init(&s->path);
 	credit_send_init(&s->send, SESSION_FIRST_CREDIT);
 	credit_recv_init(&s->recv, SESSION_FIRST_CREDIT, SESSION_WINDOW);
 	return config->role == SESSION_CLIENT ? handshake_begin(s) : CODE_OK;

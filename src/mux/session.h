@@ -11,6 +11,7 @@
 #include "core/list.h"
 #include "core/map.h"
 #include "mux/credit.h"
+#include "mux/path.h"
 #include "mux/rtt.h"
 #include "mux/stream.h"
 #include "wire/bind.h"
@@ -68,9 +69,11 @@ enum {
 	SESSION_FLOOR = 16 * 1024,		/* a stream may have this in spite of it */
 	SESSION_QUANTUM = 16 * 1024,	/* what a fresh stream may send ahead */
 	SESSION_FRAME_MIN = 4 * 1024,	/* no smaller DATA while there is more */
-	SESSION_ACK_EVERY = 16 * 1024,
+	SESSION_ACK_EVERY = 16 * 1024,	/* bytes, at once, */
+	SESSION_ACK_LEAST = 4 * 1024,	/* or these, */
+	SESSION_ACK_US = 1000,		/* so long after the last */
 	SESSION_CONTROL_MAX = 1024 * 1024, /* control frames queued for the peer */
-	SESSION_SHARED_FRAME = 64 * 1024,	/* with several streams ready */
+	SESSION_AGAIN_FRAME = 64 * 1024, /* of what a lost transport carried */
 	SESSION_UNANSWERED_MAX = 256,
 	SESSION_STREAMS_MAX = 10000,
 	SESSION_REPLIES_MAX = 64,
@@ -246,13 +249,13 @@ struct session {
 	uint32_t skip_left;	/* of a frame of an unknown type */
 	uint64_t taken;		/* stream payload bytes off this transport */
 	uint64_t taken_told;	/* of the last ACK */
+	uint64_t told_us;	/* when that was */
 
 	/* Output. */
 	uint8_t *control;	/* encoded control frames in order, or NULL */
 	size_t control_at, control_len, control_cap;
 	unsigned replies;	/* provoked frames in it */
-	uint64_t put;		/* stream payload bytes onto this transport */
-	uint64_t put_acked;	/* of the peer's last ACK */
+	struct path path;	/* what is in flight, and may be */
 
 	/* Resuming. */
 	uint64_t hold_us;	/* as both ends agreed; 0: it is not held */

@@ -43,6 +43,7 @@ struct stream {
 	bool wants_credit;	/* CREDIT has to be written, whatever its news */
 	enum code reset_code;
 	uint32_t last_frame;	/* bytes of the last DATA frame */
+	uint32_t deficit;	/* of its turn among bulk: bytes that it may still send */
 	uint64_t lately;	/* bytes sent, halved every 100 ms: sparse or bulk */
 	uint64_t lately_us;	/* when it was last halved */
 	struct credit_send send;

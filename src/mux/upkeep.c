@@ -16,6 +16,13 @@ void upkeep_beat(struct session *s)
 	output_commit(s, control_heartbeat_encode(&beat, out, OUTPUT_FRAME_MAX));
 }
 
+static void learn_rtt(struct session *s, uint64_t us)
+{
+	s->rtt_us = us;
+	path_heard(&s->path, us, s->now_us);
+	rtt_add(&s->rtt, us, s->now_us);
+}
+
 enum code upkeep_on_heartbeat(struct session *s, const struct frame *f, const uint8_t *payload)
 {
 	struct control_heartbeat beat;
@@ -26,10 +33,8 @@ enum code upkeep_on_heartbeat(struct session *s, const struct frame *f, const ui
 		return code;
 	if (beat.is_reply) {
 		/* Only the answer to the last one says how long it took. */
-		if (beat.opaque == s->beat_us && beat.opaque != 0) {
-			s->rtt_us = s->now_us - s->beat_us;
-			rtt_add(&s->rtt, s->rtt_us, s->now_us);
-		}
+		if (beat.opaque == s->beat_us && beat.opaque != 0)
+			learn_rtt(s, s->now_us - s->beat_us);
 		return CODE_OK;
 	}
 	/* Nothing goes behind a RESUME until it is answered, nor after one that
@@ -75,9 +80,10 @@ enum code upkeep_on_ack(struct session *s, const struct frame *f, const uint8_t 
 
 	if (code)
 		return code;
-	if (taken > s->put || taken < s->put_acked)
+	if (taken > s->path.put || taken < s->path.acked)
 		return CODE_PROTOCOL;
-	s->put_acked = taken;
+	path_acked(&s->path, taken, s->now_us);
+	output_flows(s);
 	return CODE_OK;
 }
 
@@ -153,6 +159,7 @@ uint64_t upkeep_tick(struct session *s, uint64_t blocked_us)
 		has_passed(s, s->heard_us, s->config.heartbeat_us) &&
 		has_passed(s, s->beat_us, s->config.heartbeat_us))
 		upkeep_beat(s);
+	path_rest(&s->path, s->now_us);
 	if (s->now_us >= s->credit_us) {
 		s->credit_us = UINT64_MAX;
 		while ((n = list_first(&s->late)))

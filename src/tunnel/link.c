@@ -241,6 +241,18 @@ static bool may_read(const struct link *l)
 	return session_may_feed(&l->session) && !pressure_holds(l->worker->pressure, l);
 }
 
+/* What is unsent in the kernel is before a keystroke: on a slow path it must be
+ * less. Not for small changes, each is a system call. */
+static void adapt(struct link *l)
+{
+	uint32_t wanted = path_lowat(&l->session.path);
+
+	if (l->conn.sock.fd < 0 || (wanted / 2 < l->lowat && l->lowat / 2 < wanted))
+		return;
+	sys_notsent_lowat(l->conn.sock.fd, wanted);
+	l->lowat = wanted;
+}
+
 static void flush(struct turn *turn)
 {
 	struct link *l = list_entry(turn, struct link, flush);
@@ -259,6 +271,7 @@ static void flush(struct turn *turn)
 	}
 	if (l->is_closed)
 		return;
+	adapt(l);
 	if (is_drained(l))
 		l->ops->on_drained(l);
 	if (l->is_finishing && (!l->conn.is_open || l->conn.is_closed ||
@@ -385,6 +398,7 @@ int link_take_over(struct link *l, struct link *fresh)
 		return -ENOTCONN;
 	cut_off(l);
 	err = conn_take_over(&l->conn, &fresh->conn, &conn_ops);
+	l->lowat = fresh->lowat;
 	timer_stop(fresh->timer);
 	if (err)
 		session_lost(&l->session, strerror(-err), worker_now(l->worker));
@@ -537,7 +551,8 @@ int link_open(struct link *l, struct worker *w, int fd, const struct link_config
 	}
 	/* Above stuck_us: a peer that takes nothing is ours to judge. */
 	sys_keepalive(fd, (unsigned)(config->session.stuck_us / 1000) + USER_TIMEOUT_MS);
-	sys_notsent_lowat(fd, 128 * 1024);
+	l->lowat = PATH_LOWAT_MOST;
+	sys_notsent_lowat(fd, l->lowat);
 	err = conn_open(&l->conn, w, fd, config->mode, config->context, config->host, &conn_ops);
 	if (err) {
 		timer_free(l->timer);

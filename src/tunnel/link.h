@@ -75,6 +75,7 @@ struct link {
 	struct turn flush;	/* compose and send, once a turn */
 	struct timer *timer;
 	uint64_t timer_due_us;
+	uint32_t lowat;		/* TCP_NOTSENT_LOWAT as it is set */
 	uint64_t opened_us;
 	struct list pipes;
 	struct list of_worker;	/* see tunnel/pressure.h */

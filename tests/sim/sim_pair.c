@@ -497,7 +497,7 @@ static size_t check_side(const struct side *side, bool deeply)
 
 	CHECK(s->send.consumed <= s->send.sent);
 	CHECK(s->recv.consumed <= s->recv.received);
-	CHECK(s->put_acked <= s->put);
+	CHECK(s->path.acked <= s->path.put);
 	CHECK(s->streams.len <= STREAMS);
 	while ((st = map_next(&s->streams, &at))) {
 		pending += credit_recv_pending(&st->recv);

@@ -347,6 +347,12 @@ static inline void duo_send(struct duo_side *side, unsigned i, uint64_t n, bool 
 	stream_ready(&side->session, side->ends[i].st);
 }
 
+/* For what composes without hearing an ACK: everything may be in flight. */
+static inline void duo_uncap(struct duo_side *side)
+{
+	side->session.path.cap = UINT64_MAX;
+}
+
 static inline void duo_fini(struct duo *d)
 {
 	struct duo_side *sides[] = { &d->client, &d->server };

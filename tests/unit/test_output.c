@@ -6,34 +6,41 @@ enum { MIB = 1024 * 1024 };
 static size_t compose(struct duo *d, size_t cap)
 {
 	static uint8_t out[DUO_OUT];
-	size_t n = flat_compose(&d->server.session, out, cap, d->now);
-	uint8_t *copy = unit_copy(out, n);
+	uint8_t *copy;
+	size_t n;
 
+	duo_uncap(&d->server);
+	n = flat_compose(&d->server.session, out, cap, d->now);
+	copy = unit_copy(out, n);
 	assert_true(n <= cap);
 	session_feed(&d->client.session, copy, n, d->now);
 	free(copy);
 	return n;
 }
 
+/* In bytes, wherever a batch ends. */
 static void bulk_takes_turns(void **unused)
 {
 	static struct duo d;
-	uint64_t least = UINT64_MAX, most = 0;
 
 	(void)unused;
 	duo_reach(&d, SESSION_OPEN);
 	for (int i = 0; i < 8; i++)
-		duo_send(&d.server, duo_open(&d), 200 * 1024, true);
-	compose(&d, 256 * 1024);
-	compose(&d, 256 * 1024);
-	for (int i = 0; i < 8; i++) {
-		uint64_t sent = d.server.ends[i].sent;
+		duo_open(&d);
+	for (unsigned i = 0; i < 8; i++)
+		duo_send(&d.server, i, 200 * 1024, true);
+	for (size_t cap = SESSION_COMPOSE_MIN; cap < 60 * 1000; cap += 1999) {
+		uint64_t least = UINT64_MAX, most = 0;
 
-		least = sent < least ? sent : least;
-		most = sent > most ? sent : most;
+		compose(&d, cap);
+		for (int i = 0; i < 8; i++) {
+			uint64_t sent = d.server.ends[i].sent;
+
+			least = sent < least ? sent : least;
+			most = sent > most ? sent : most;
+		}
+		assert_true(most - least <= PATH_FRAME_UNKNOWN + SESSION_FRAME_MIN);
 	}
-	assert_true(least > 0);
-	assert_true(most - least <= SESSION_SHARED_FRAME);
 	duo_settle(&d);
 	for (int i = 0; i < 8; i++) {
 		assert_int_equal(d.client.ends[i].got, 200 * 1024);
@@ -60,6 +67,66 @@ static void a_keystroke_goes_before_a_download(void **unused)
 	assert_int_equal(d.server.order[0], key);
 	assert_int_equal(d.client.ends[key].got, 1);
 	duo_fini(&d);
+}
+
+/* Bulk waits for ACK, and nothing else does. */
+static void the_cap_holds_bulk_alone(void **unused)
+{
+	static uint8_t out[DUO_OUT];
+	static struct duo d;
+	struct session *s = &d.server.session;
+	unsigned down, key;
+	size_t n;
+
+	(void)unused;
+	duo_reach(&d, SESSION_OPEN);
+	down = duo_open(&d);
+	key = duo_open(&d);
+	duo_send(&d.server, down, 100 * MIB, false);
+	while (session_has_output(s))
+		flat_compose(s, out, sizeof out, d.now);
+	assert_in_range(s->path.put, PATH_CAP_FIRST, PATH_CAP_FIRST + PATH_FRAME_MOST);
+
+	duo_send(&d.server, key, 1, false);
+	assert_true(session_has_output(s));
+	flat_compose(s, out, sizeof out, d.now);
+	assert_int_equal(d.server.ends[key].sent, 1);
+	assert_false(session_has_output(s));
+
+	d.server.wakes = 0;
+	n = control_ack_encode(s->path.put, out, sizeof out);
+	session_feed(s, out, n, d.now + 1000);
+	assert_true(d.server.wakes > 0);
+	assert_true(session_has_output(s));
+	duo_fini(&d);
+}
+
+/* 16 KiB at once; 4 KiB after a while, since on a slow path more takes long. */
+static void an_ack_follows_the_rate(void **unused)
+{
+	static const struct {
+		uint64_t bytes, after_us;
+		bool is_due;
+	} rows[] = {
+		{ SESSION_ACK_EVERY, 0, true },
+		{ SESSION_ACK_EVERY - 1, SESSION_ACK_US - 1, false },
+		{ SESSION_ACK_EVERY - 1, SESSION_ACK_US, true },
+		{ SESSION_ACK_LEAST, SESSION_ACK_US, true },
+		{ SESSION_ACK_LEAST - 1, 1000 * SESSION_ACK_US, false },
+	};
+	static struct duo d;
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct session *s = &d.client.session;
+
+		duo_reach(&d, SESSION_OPEN);
+		s->taken += rows[i].bytes;
+		s->told_us = s->now_us;
+		s->now_us += rows[i].after_us;
+		assert_int_equal(session_has_output(s), rows[i].is_due);
+		duo_fini(&d);
+	}
 }
 
 static void a_stream_that_nobody_reads_stops_alone(void **unused)
@@ -267,6 +334,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bulk_takes_turns),
 		cmocka_unit_test(a_keystroke_goes_before_a_download),
+		cmocka_unit_test(the_cap_holds_bulk_alone),
+		cmocka_unit_test(an_ack_follows_the_rate),
 		cmocka_unit_test(a_stream_that_nobody_reads_stops_alone),
 		cmocka_unit_test(the_session_s_credit_starves_nobody),
 		cmocka_unit_test(control_goes_first_in_any_room),

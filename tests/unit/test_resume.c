@@ -970,6 +970,7 @@ static void the_starved_are_fed(void **unused)
 	cut(SESSION_SERVER);
 	attach(SESSION_SERVER);
 	frame = state_for(&mine->session);
+	duo_uncap(mine);
 	frame.limit = 1 << 24;
 	frame.count = 1;
 	frame.entries[0] = entry_for(mine->ends[0].st);
@@ -987,13 +988,13 @@ static void acknowledgements_begin_anew(void **unused)
 	(void)unused;
 	for (int row = 0; row < 2; row++) {
 		mine = prepare(SESSION_SERVER, "FF");
-		assert_int_equal(mine->session.put, SENT);
+		assert_int_equal(mine->session.path.put, SENT);
 		assert_int_equal(mine->session.taken, CAME);
 		cut(SESSION_SERVER);
 		attach(SESSION_SERVER);
 		say_entry(mine, NO_FINAL);
 		lose(mine);
-		assert_int_equal(mine->session.put, 0);
+		assert_int_equal(mine->session.path.put, 0);
 		assert_int_equal(mine->session.taken, 0);
 		duo_send(mine, 0, 100, false);
 		lose(mine);

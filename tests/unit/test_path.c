@@ -1,0 +1,253 @@
+#include "unit.h"
+
+#include "mux/path.h"
+
+/* The rules one by one; how they play together is seen in tests/sim/sim_path.c. */
+
+enum { KIB = 1024, MS = 1000 };
+
+#define S UINT64_C(1000000)
+
+static struct path p;
+
+/* As much as the cap lets through, in frames of n. */
+static uint64_t fill(uint64_t n, uint64_t now_us)
+{
+	uint64_t sum = 0;
+
+	while (path_open(&p)) {
+		path_sent(&p, n, now_us);
+		sum += n;
+	}
+	return sum;
+}
+
+/* Rounds of rtt_us in which all that is in flight is sent and acknowledged. */
+static uint64_t run_rounds(unsigned rounds, uint64_t rtt_us, uint64_t now_us)
+{
+	for (unsigned i = 0; i < rounds; i++) {
+		fill(4 * KIB, now_us);
+		now_us += rtt_us;
+		path_acked(&p, p.put, now_us);
+	}
+	return now_us;
+}
+
+static void it_is_full_and_opens_again(void **unused)
+{
+	(void)unused;
+	path_init(&p);
+	assert_true(path_is_open(&p));
+	assert_int_equal(path_open(&p), PATH_CAP_FIRST);
+	assert_int_equal(fill(16 * KIB, S), PATH_CAP_FIRST);
+	assert_false(path_is_open(&p));
+	assert_int_equal(path_open(&p), 0);
+	path_acked(&p, 1, S + MS);
+	assert_true(path_is_open(&p));
+	path_fini(&p);
+	path_fini(&p);
+}
+
+/* It is told apart who had no more to send and who was held back. */
+static void it_grows_only_where_it_holds_back(void **unused)
+{
+	(void)unused;
+	path_init(&p);
+	for (unsigned i = 0; i < 4; i++) {
+		path_sent(&p, 40 * KIB, S + 20 * i * MS);
+		path_acked(&p, p.put, S + 20 * (i + 1) * MS);
+	}
+	assert_int_equal(p.cap, PATH_CAP_FIRST);
+	run_rounds(4, 20 * MS, 2 * S);
+	assert_true(p.cap >= 8 * PATH_CAP_FIRST);
+	path_fini(&p);
+}
+
+static void rate_and_round_trip_are_measured(void **unused)
+{
+	static const struct {
+		uint64_t bytes, us, rate;
+	} rows[] = {
+		{ 50000, 10000, 5000000 },
+		{ 50000, 500000, 100000 },
+		{ 64000, 20, UINT64_C(3200000000) },
+		{ 20000, 1, UINT64_C(20000000000) },
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		path_init(&p);
+		path_sent(&p, rows[i].bytes, S);
+		path_acked(&p, rows[i].bytes, S + rows[i].us);
+		assert_int_equal(p.min_rtt_us, rows[i].us);
+		assert_int_equal(p.rate, rows[i].rate);
+		path_fini(&p);
+	}
+}
+
+/* What a HEARTBEAT says is the least, too; and what came too fast to be true is
+ * no rate. */
+static void samples_are_judged(void **unused)
+{
+	(void)unused;
+	path_init(&p);
+	path_heard(&p, 20 * MS, S);
+	assert_int_equal(p.min_rtt_us, 20 * MS);
+	path_sent(&p, 20 * KIB, S);
+	path_sent(&p, 20 * KIB, S);
+	path_acked(&p, 20 * KIB, S + 30 * MS);
+	path_sent(&p, 20 * KIB, S + 30 * MS);
+	assert_int_equal(p.rate, 20 * KIB * S / (30 * MS));
+	path_acked(&p, 40 * KIB, S + 30 * MS);
+	path_acked(&p, 60 * KIB, S + 50 * MS);
+	assert_int_equal(p.min_rtt_us, 20 * MS);
+	/* 40 KiB were acknowledged in 20 ms, but it took 30 to send them. */
+	assert_int_equal(p.rate, 40 * KIB * S / (30 * MS));
+	path_fini(&p);
+}
+
+/* A link of 10 MB/s and 20 ms: the cap comes to rate * (round trip + allowance). */
+static void it_settles(void **unused)
+{
+	const uint64_t rate = 10000000, rtt = 20 * MS;
+	uint64_t now = S, free_at = S;
+
+	(void)unused;
+	path_init(&p);
+	path_heard(&p, rtt, now);
+	for (unsigned i = 0; i < 200; i++) {
+		uint64_t n = fill(4 * KIB, now), from = p.put - n;
+
+		/* What was sent leaves as the link does it, an ACK for each 16 KiB. */
+		while (from < p.put) {
+			uint64_t part = p.put - from < 16 * KIB ? p.put - from : 16 * KIB;
+
+			from += part;
+			free_at = (free_at > now ? free_at : now) + part * S / rate;
+			path_acked(&p, from, free_at + rtt);
+		}
+		now = free_at + rtt;
+	}
+	assert_int_not_equal(p.phase, PATH_OPENING);
+	assert_in_range(p.rate, rate / 2, rate * 11 / 10);
+	assert_in_range(p.cap, p.rate / S * rtt, p.rate / 1000 * (rtt / 1000) * 2);
+	path_fini(&p);
+}
+
+static void frames_and_the_kernel_follow_the_rate(void **unused)
+{
+	static const struct {
+		uint64_t rate;
+		uint32_t shared, alone, lowat;
+	} rows[] = {
+		{ 0, PATH_FRAME_UNKNOWN, PATH_FRAME_UNKNOWN, PATH_LOWAT_MOST },
+		{ 1, PATH_FRAME_LEAST, PATH_FRAME_LEAST, PATH_LOWAT_LEAST },
+		{ 1000000, PATH_FRAME_LEAST, PATH_FRAME_LEAST, PATH_LOWAT_LEAST },
+		{ 40000000, 10000, 40000, 40000 },
+		{ 100000000, 25000, 100000, 100000 },
+		{ 1000000000, 250000, PATH_FRAME_MOST, PATH_LOWAT_MOST },
+		{ UINT64_C(1) << 40, PATH_FRAME_MOST, PATH_FRAME_MOST, PATH_LOWAT_MOST },
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		path_init(&p);
+		p.rate = rows[i].rate;
+		assert_int_equal(path_frame(&p, false), rows[i].shared);
+		assert_int_equal(path_frame(&p, true), rows[i].alone);
+		assert_int_equal(path_lowat(&p), rows[i].lowat);
+	}
+}
+
+/* Nothing is held for a path that carries little, or has become calm. */
+static void marks_are_there_under_load_only(void **unused)
+{
+	(void)unused;
+	path_init(&p);
+	path_sent(&p, PATH_QUIET, S);
+	assert_null(p.marks);
+	path_sent(&p, PATH_QUIET, S);
+	assert_non_null(p.marks);
+	path_rest(&p, 3 * S);
+	assert_non_null(p.marks); /* Its ACK is awaited. */
+	path_acked(&p, p.put, 3 * S);
+	path_sent(&p, 1, 4 * S);
+	path_rest(&p, 4 * S + 999999);
+	assert_non_null(p.marks);
+	path_rest(&p, 5 * S);
+	assert_null(p.marks);
+	path_fini(&p);
+}
+
+static void marks_are_bounded(void **unused)
+{
+	(void)unused;
+	path_init(&p);
+	p.cap = UINT64_MAX;
+	for (unsigned i = 0; i < 100000; i++)
+		path_sent(&p, 4 * KIB, S + i);
+	assert_in_range(p.count, PATH_MARKS / 2, PATH_MARKS);
+	path_acked(&p, p.put, 2 * S);
+	assert_int_equal(p.count, 0);
+	assert_true(p.rate > 0);
+	path_fini(&p);
+}
+
+/* Whatever a peer does, and the clock: it is never closed with nothing in
+ * flight, and never below what is acknowledged. */
+static void a_liar_harms_only_itself(void **unused)
+{
+	uint64_t rng = 7;
+
+	(void)unused;
+	for (unsigned run = 0; run < 200; run++) {
+		uint64_t now = S;
+
+		path_init(&p);
+		for (unsigned i = 0; i < 2000; i++) {
+			rng = rng * UINT64_C(6364136223846793005) + 1442695040888963407;
+			switch (rng >> 61) {
+			case 0:
+				path_acked(&p, p.acked + (p.put - p.acked) / (1 + (rng >> 40) % 3),
+					now);
+				break;
+			case 1:
+				now += (rng >> 20) % (UINT64_C(1) << (rng >> 56) % 40);
+				break;
+			case 2:
+				path_heard(&p, rng >> 8 >> (rng >> 50) % 56, now);
+				break;
+			case 3:
+				path_rest(&p, now);
+				break;
+			case 4:
+				path_sent(&p, (rng >> 20) % (UINT64_C(1) << (rng >> 56) % 40), now);
+				break;
+			default:
+				if (path_open(&p))
+					path_sent(&p, path_frame(&p, run & 1), now);
+			}
+			assert_true(p.cap >= PATH_CAP_LEAST);
+			assert_true(p.acked <= p.put && p.count <= PATH_MARKS);
+			assert_true(p.acked < p.put || path_is_open(&p));
+		}
+		path_fini(&p);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(it_is_full_and_opens_again),
+		cmocka_unit_test(it_grows_only_where_it_holds_back),
+		cmocka_unit_test(rate_and_round_trip_are_measured),
+		cmocka_unit_test(samples_are_judged),
+		cmocka_unit_test(it_settles),
+		cmocka_unit_test(frames_and_the_kernel_follow_the_rate),
+		cmocka_unit_test(marks_are_there_under_load_only),
+		cmocka_unit_test(marks_are_bounded),
+		cmocka_unit_test(a_liar_harms_only_itself),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
