@@ -67,13 +67,13 @@ static size_t frame_room(const struct session *s, const struct stream *st, bool 
 		max = st->deficit;
 	if (max > s->max_frame)
 		max = s->max_frame;
+	if (max > left)
+		max = left;
 	/* No rest that would be too small for a frame: the last one ends at the
 	 * limit, by which the peer sees that its window stops us. */
 	if (max >= 2 * SESSION_FRAME_MIN && credit > max && credit - max < SESSION_FRAME_MIN)
 		max = credit - SESSION_FRAME_MIN;
-	if (max > credit)
-		max = credit;
-	return max < left ? (size_t)max : left;
+	return (size_t)(max < credit ? max : credit);
 }
 
 /* Where st belongs now. A turn that the end of a batch cut short goes on in

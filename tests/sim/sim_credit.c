@@ -28,7 +28,7 @@ enum {
 #define KIB (1024.0)
 #define MIB (1024.0 * 1024.0)
 
-struct path {
+struct way {
 	double rate;		/* bytes a second */
 	double trip;		/* seconds there and back */
 	double noise;		/* of a round trip, added to it at random */
@@ -49,7 +49,7 @@ struct event {
 
 static struct event heap[EVENTS];
 static unsigned waiting, ordered;
-static struct path path;
+static struct way path;
 static double now, link_free, heard, credit_heard;
 static uint64_t rng;
 
@@ -305,7 +305,7 @@ static void begin(unsigned i, double rate, uint64_t stops_after)
 	push_soon(now);
 }
 
-static void world(const struct path *p, unsigned count)
+static void world(const struct way *p, unsigned count)
 {
 	struct session zero = { 0 };
 
@@ -362,7 +362,7 @@ static double longest_trip(void)
 
 /* --- one stream -------------------------------------------------------------------------- */
 
-static void one_stream(const struct path *p)
+static void one_stream(const struct way *p)
 {
 	double warm = 2, span = 1, trip, rate, bound;
 	uint64_t before;
@@ -402,7 +402,7 @@ static void one_stream_each(void)
 		for (unsigned w = 0; w < 3; w++)
 			for (unsigned r = 0; r < 6; r++)
 				for (unsigned t = 0; t < 6; t++) {
-					struct path p = { rates[r], trips[t], noises[n], wakes[w] };
+					struct way p = { rates[r], trips[t], noises[n], wakes[w] };
 
 					one_stream(&p);
 				}
@@ -410,7 +410,7 @@ static void one_stream_each(void)
 
 /* --- others ------------------------------------------------------------------------------ */
 
-static const struct path paths[] = {
+static const struct way paths[] = {
 	{ 1e9, 20e-6, 0.5, 100e-6 },
 	{ 1e8, 20e-3, 0.5, 100e-6 },
 	{ 1e7, 100e-3, 0.5, 100e-6 },
@@ -419,7 +419,7 @@ static const struct path paths[] = {
 enum { PATHS = sizeof paths / sizeof paths[0] };
 
 /* Who takes slowly what comes quickly gets no wider window for it. */
-static void slow_destination(const struct path *p)
+static void slow_destination(const struct way *p)
 {
 	world(p, 1);
 	begin(0, p->rate / 10, 0);
@@ -441,7 +441,7 @@ static double rate_of(unsigned i, double span)
 
 /* 300 readers stop after a megabyte, at once or one after the other; the next has the
  * rate of the path. What they hold is bounded. */
-static void stalled_readers(const struct path *p, bool one_by_one)
+static void stalled_readers(const struct way *p, bool one_by_one)
 {
 	enum { STALLED = 300 };
 	double span = 4, rate, wanted = p->rate;
@@ -471,7 +471,7 @@ static void stalled_readers(const struct path *p, bool one_by_one)
 }
 
 /* Streams that move at once share the path, and their windows the pool. */
-static void many_streams(const struct path *p, unsigned count)
+static void many_streams(const struct way *p, unsigned count)
 {
 	double sum = 0, squares = 0, least = 1e12, most = 0;
 	uint64_t before[STREAMS];

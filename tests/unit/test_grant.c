@@ -85,8 +85,9 @@ static void a_window_grows(void **unused)
 	for (int k = 0; k < 400 && !d.client.ends[i].saw_close; k++) {
 		while (duo_carry(&d, &d.server, &d.client))
 			;
-		d.now += 10000;
+		d.now += 5000;
 		duo_carry(&d, &d.client, &d.server);
+		d.now += 5000;
 	}
 	assert_int_equal(d.client.ends[i].saw_close, 1);
 	assert_true(d.client.ends[i].st->recv.window >= 4 * SESSION_STREAM_CREDIT);
