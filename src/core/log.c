@@ -1,6 +1,7 @@
 #include "core/log.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,22 @@ enum {
 
 static struct log_config config = { LOG_INFO, LOG_TERM, LOG_COLOR_AUTO };
 
+/* Lines come from every thread: one holds this while it writes. What is of no
+ * interest is found out before, and so is that nothing waits to be written. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static bool is_waiting;
+
+static void lock(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+static void unlock(void)
+{
+	__atomic_store_n(&is_waiting, !sink_is_idle(), __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&mutex);
+}
+
 static const struct {
 	const char *upper, *lower, *color;
 } levels[] = {
@@ -34,36 +51,67 @@ void log_setup(const struct log_config *wanted)
 
 int log_open(const char *path)
 {
-	return sink_open(path);
+	int err;
+
+	lock();
+	err = sink_open(path);
+	unlock();
+	return err;
 }
 
 int log_reopen(void)
 {
-	return sink_reopen();
+	int err;
+
+	lock();
+	err = sink_reopen();
+	unlock();
+	return err;
 }
 
 static void tell_dropped(void);
 
-void log_flush(void)
+static void flush(void)
 {
 	tell_dropped();
 	sink_flush();
 }
 
+void log_flush(void)
+{
+	if (!__atomic_load_n(&is_waiting, __ATOMIC_RELAXED))
+		return;
+	lock();
+	flush();
+	unlock();
+}
+
 void log_finish(void)
 {
+	lock();
 	tell_dropped();
 	sink_finish();
+	unlock();
 }
 
 bool log_put(int fd, const char *data, size_t len)
 {
-	return sink_write(fd, data, len) == len;
+	bool all;
+
+	lock();
+	all = sink_write(fd, data, len) == len;
+	unlock();
+	return all;
 }
 
 uint64_t log_dropped(void)
 {
-	return sink_dropped();
+	uint64_t n;
+
+	lock();
+	n = sink_dropped();
+	unlock();
+	return n;
 }
 
 bool log_has_level(enum log_level level)
@@ -120,19 +168,6 @@ static void put(struct line *l)
 {
 	l->text[l->len++] = '\n';
 	sink_add(l->text, l->len);
-}
-
-/* Tells, once there is somebody to read it, of lines that nobody read in time. */
-static void tell_dropped(void)
-{
-	static bool telling;
-	uint64_t n = telling ? 0 : sink_news();
-
-	if (!n)
-		return;
-	telling = true;
-	log_warn(NULL, "suppressed %llu lines that nobody read in time", (unsigned long long)n);
-	telling = false;
 }
 
 /* RFC 3339, in UTC. The second's text is kept: most lines share it. */
@@ -259,7 +294,7 @@ static void end_record(struct line *l, bool batched)
 		add(l, "}");
 	put(l);
 	if (!batched)
-		log_flush();
+		flush();
 }
 
 static void add_people(struct line *l, enum log_level level, const char *who, const char *text)
@@ -277,9 +312,41 @@ static void add_people(struct line *l, enum log_level level, const char *who, co
 	add(l, "%s%s%s", who ? who : "", who ? ": " : "", text);
 }
 
-void log_write(enum log_level level, const char *who, const char *format, ...)
+/* The mutex is held. */
+static void write_line(enum log_level level, const char *who, const char *text)
 {
 	struct line l = { .len = 0 };
+
+	if (config.format == LOG_TERM) {
+		add_people(&l, level, who, text);
+		put(&l);
+		flush();
+		return;
+	}
+	begin_record(&l, level);
+	add_field(&l, "msg", text);
+	add_field(&l, "who", who);
+	end_record(&l, false);
+}
+
+/* Tells, once there is somebody to read it, of lines that nobody read in time. */
+static void tell_dropped(void)
+{
+	static bool telling;
+	uint64_t n = telling || !log_has_level(LOG_WARN) ? 0 : sink_news();
+	char text[80];
+
+	if (!n)
+		return;
+	telling = true;
+	snprintf(text, sizeof text, "suppressed %llu lines that nobody read in time",
+		(unsigned long long)n);
+	write_line(LOG_WARN, NULL, text);
+	telling = false;
+}
+
+void log_write(enum log_level level, const char *who, const char *format, ...)
+{
 	char text[LINE_MAX_LEN - 256];
 	va_list args;
 
@@ -288,16 +355,9 @@ void log_write(enum log_level level, const char *who, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	if (config.format == LOG_TERM) {
-		add_people(&l, level, who, text);
-		put(&l);
-		log_flush();
-		return;
-	}
-	begin_record(&l, level);
-	add_field(&l, "msg", text);
-	add_field(&l, "who", who);
-	end_record(&l, false);
+	lock();
+	write_line(level, who, text);
+	unlock();
 }
 
 bool log_has_file(void)
@@ -307,17 +367,21 @@ bool log_has_file(void)
 
 bool log_wants_events(void)
 {
+	bool wants;
+
 	if (!log_has_level(LOG_INFO))
 		return false;
-	return !log_is_term() || sink_has_path() || !sink_is_tty();
+	lock();
+	wants = !log_is_term() || sink_has_path() || !sink_is_tty();
+	unlock();
+	return wants;
 }
 
-void log_event(const char *msg, const struct log_field *fields, size_t count, const char *people)
+static void write_event(const char *msg, const struct log_field *fields, size_t count,
+	const char *people)
 {
 	struct line l = { .len = 0 };
 
-	if (!log_has_level(LOG_INFO))
-		return;
 	if (config.format == LOG_TERM) {
 		add_people(&l, LOG_INFO, NULL, people);
 		put(&l);
@@ -334,22 +398,26 @@ void log_event(const char *msg, const struct log_field *fields, size_t count, co
 	end_record(&l, true);
 }
 
-int log_fatal(const char *command, int exit, const char *hint, const char *format, ...)
+void log_event(const char *msg, const struct log_field *fields, size_t count, const char *people)
+{
+	if (!log_has_level(LOG_INFO))
+		return;
+	lock();
+	write_event(msg, fields, count, people);
+	unlock();
+}
+
+static void write_fatal(const char *command, int exit, const char *hint, const char *text)
 {
 	struct line l = { .len = 0 };
-	char text[LINE_MAX_LEN - 1024];
-	va_list args;
 
-	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
-	va_end(args);
 	sink_flush();
 	if (config.format == LOG_TERM) {
 		add(&l, "gotunnel%s%s: %s\n", *command ? " " : "", command, text);
 		if (hint && *hint)
 			add(&l, "  %s\n", hint);
 		sink_say(STDERR_FILENO, l.text, l.len);
-		return exit;
+		return;
 	}
 	begin_record(&l, LOG_ERROR);
 	add_field(&l, "code", command);
@@ -357,6 +425,19 @@ int log_fatal(const char *command, int exit, const char *hint, const char *forma
 	add_field(&l, "msg", text);
 	add_field(&l, "hint", hint);
 	end_record(&l, false);
+}
+
+int log_fatal(const char *command, int exit, const char *hint, const char *format, ...)
+{
+	char text[LINE_MAX_LEN - 1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	lock();
+	write_fatal(command, exit, hint, text);
+	unlock();
 	return exit;
 }
 

@@ -15,7 +15,9 @@
  *
  * Text of a peer must have gone through text_escape() before; a line is cut
  * at 4 KiB, a record so that it stays well-formed. Nothing here fails or waits:
- * what cannot be written now is dropped, and counted (log_dropped()).
+ * what cannot be written now is dropped, and counted (log_dropped()). Every thread
+ * may call all but log_setup(), which comes before there are any; log_limits
+ * belong to one.
  */
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 enum log_format { LOG_TERM, LOG_LOGFMT, LOG_JSON };

@@ -236,3 +236,8 @@ uint64_t sink_news(void)
 	sink.told = sink.dropped;
 	return n;
 }
+
+bool sink_is_idle(void)
+{
+	return !sink.batched && sink.dropped == sink.told;
+}

@@ -8,7 +8,7 @@
 /*
  * Where the log's lines go: stderr, or a file. Lines are collected and written
  * whole, never waiting for who reads them; what does not fit any more is
- * dropped and counted. Internal to core/log.c.
+ * dropped and counted. Internal to core/log.c, which lets one thread in at a time.
  */
 
 /* Appends to the file from now on. 0 or -errno. */
@@ -31,6 +31,9 @@ void sink_finish(void);
 
 /* Lines lost because nobody took them. */
 uint64_t sink_dropped(void);
+
+/* Nothing waits to be written or to be told of. */
+bool sink_is_idle(void);
 
 /* How many of them are to be told of now: once each, when there is room. */
 uint64_t sink_news(void);
