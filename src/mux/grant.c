@@ -17,10 +17,12 @@ static uint64_t most(const struct session *s, const struct stream *st)
 {
 	const struct budget *b = s->config.pool->budget;
 	uint64_t kib = room(s, st) / 1024, extra = kib * kib / (SESSION_POOL_PART / 1024) * 1024;
-	uint64_t left = UINT64_MAX, all;
+	uint64_t left = UINT64_MAX, used, all;
 
-	if (b && b->most)
-		left = b->most > b->used ? (b->most - b->used) / 8 : 0;
+	if (b && b->most) {
+		used = budget_used(b);
+		left = b->most > used ? (b->most - used) / 8 : 0;
+	}
 	if (extra > left)
 		extra = left;
 	all = s->config.stream_credit + extra;

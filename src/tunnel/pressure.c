@@ -51,7 +51,7 @@ static void tell(struct pressure *p, unsigned ended)
 	if (ended)
 		log_warn(NULL, "%u stream%s that took nothing for 10s reset: %zu of %zu MiB are held "
 			"for streams", ended, ended == 1 ? "" : "s",
-			p->worker->budget.used >> 20, p->worker->budget.most >> 20);
+			budget_used(&p->worker->budget) >> 20, p->worker->budget.most >> 20);
 }
 
 static void on_timer(struct timer *t)
@@ -136,6 +136,15 @@ void pressure_close(struct pressure *p)
 	p->worker->pressure = NULL;
 }
 
+/* One more, or one less, to have a part of what several workers share. */
+static void share(struct pressure *p, int more)
+{
+	struct budget_total *total = p->worker->budget.total;
+
+	if (total)
+		__atomic_add_fetch(&total->sharers, (unsigned)more, __ATOMIC_RELAXED);
+}
+
 void pressure_join(struct pressure *p, struct link *l)
 {
 	list_init(&l->of_worker);
@@ -143,6 +152,7 @@ void pressure_join(struct pressure *p, struct link *l)
 		return;
 	list_append(&p->links, &l->of_worker);
 	p->count++;
+	share(p, 1);
 }
 
 void pressure_leave(struct pressure *p, struct link *l)
@@ -150,13 +160,20 @@ void pressure_leave(struct pressure *p, struct link *l)
 	if (!list_is_on(&l->of_worker))
 		return;
 	list_remove(&l->of_worker);
-	if (p)
-		p->count--;
+	if (!p)
+		return;
+	p->count--;
+	share(p, -1);
 }
 
 bool pressure_holds(const struct pressure *p, const struct link *l)
 {
 	const struct budget *b = &l->worker->budget;
 
-	return p && b->is_full && credit_recv_pending(&l->session.recv) > b->most / p->count;
+	unsigned sharers;
+
+	if (!p || !b->is_full)
+		return false;
+	sharers = b->total ? __atomic_load_n(&b->total->sharers, __ATOMIC_RELAXED) : p->count;
+	return credit_recv_pending(&l->session.recv) > b->most / sharers;
 }

@@ -14,6 +14,8 @@
  *	from the connections of sessions that have queued more than their share.
  *
  * Below that a stalled stream is left alone, as TCP leaves a paused download.
+ * Workers that share a budget look each at its own streams: the longest stalled
+ * of each goes first, not of all.
  *
  * And when they held much a while ago, the system gets it back: allocators keep what
  * is freed, for the next time.

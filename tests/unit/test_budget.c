@@ -87,9 +87,81 @@ static void its_tide(void **unused)
 	assert_int_equal(ebbs, 1);
 }
 
+/* --- several that share one limit ------------------------------------------- */
+
+static unsigned crosses, shared_highs, shared_rooms;
+
+static void on_cross(struct budget_total *t)
+{
+	(void)t;
+	crosses++;
+}
+
+static void on_shared_high(struct budget *b)
+{
+	(void)b;
+	shared_highs++;
+}
+
+static void on_shared_room(struct budget *b)
+{
+	(void)b;
+	shared_rooms++;
+}
+
+static void shared(void **unused)
+{
+	struct budget_total total = { .on_cross = on_cross };
+	struct budget a = { .most = 800, .on_high = on_shared_high, .on_room = on_shared_room,
+		.total = &total };
+	struct budget b = a;
+
+	(void)unused;
+	budget_take(&a, 500);
+	budget_take(&b, 99);
+	assert_int_equal(crosses, 0);
+	budget_take(&b, 1); /* Three quarters of the sum: b sees it itself. */
+	assert_int_equal(crosses, 1);
+	assert_true(b.is_high && !a.is_high);
+	assert_int_equal(shared_highs, 1);
+	budget_look(&a); /* a learns it by looking. */
+	assert_true(a.is_high);
+	assert_int_equal(shared_highs, 2);
+	budget_take(&a, 200);
+	assert_true(a.is_full && !b.is_full);
+	assert_int_equal(budget_used(&b), 800);
+	assert_int_equal(b.used, 100);
+	assert_int_equal(crosses, 1);
+	budget_give(&b, 100); /* Still seven eighths: no room. */
+	assert_int_equal(crosses, 1);
+	budget_take(&b, 100);
+	budget_look(&b);
+	budget_give(&a, 100);
+	budget_take(&a, 100);
+	assert_true(a.is_full);
+	budget_give(&b, 100);
+	budget_take(&b, 1);
+	budget_give(&b, 1);
+	assert_int_equal(crosses, 1);
+	budget_take(&b, 10);
+	budget_give(&b, 10);
+	assert_int_equal(shared_rooms, 0);
+	budget_take(&b, 50);
+	budget_give(&a, 51); /* a gives itself room, and b hears of it. */
+	assert_int_equal(crosses, 2);
+	assert_int_equal(shared_rooms, 1);
+	assert_false(a.is_full);
+	budget_give(&a, 649);
+	budget_give(&b, 50);
+	budget_look(&b);
+	assert_false(a.is_high || b.is_high || b.is_full);
+	assert_int_equal(total.used, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(shared),
 		cmocka_unit_test(levels),
 		cmocka_unit_test(without_a_limit),
 		cmocka_unit_test(its_tide),
