@@ -404,6 +404,31 @@ int conn_take_over(struct conn *c, struct conn *from, const struct conn_ops *ops
 	return err;
 }
 
+void conn_leave(struct conn *c)
+{
+	int fd = poller_remove(&c->sock);
+
+	list_remove(&c->turn.node);
+	c->sock.fd = fd;
+	c->worker = NULL;
+}
+
+int conn_arrive(struct conn *c, struct worker *w)
+{
+	int fd = c->sock.fd;
+	int err = poller_add(&w->poller, &c->sock, fd, on_event);
+
+	c->worker = w;
+	if (err) {
+		close(fd);
+		c->sock.fd = -1;
+		return err;
+	}
+	c->reading = true;
+	poller_defer(&w->poller, &c->turn);
+	return 0;
+}
+
 static void say_goodbye(struct conn *c)
 {
 	if (!c->tls || !c->is_open || c->out || c->sock.fd < 0 || !begin_output(c))

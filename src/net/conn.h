@@ -72,6 +72,16 @@ void conn_close(struct conn *c);
  * 0 or -errno; on failure both are closed. */
 int conn_take_over(struct conn *c, struct conn *from, const struct conn_ops *ops);
 
+/*
+ * To another worker, whose thread goes on with it: conn_leave() on the old one,
+ * conn_arrive() on the new one, and nothing in between. What is unsent goes with
+ * it, and what TLS has of a record that is not whole; what has not been read is
+ * in the kernel. Not from inside a callback of c. conn_arrive() returns 0 or
+ * -errno; on failure the descriptor is closed and conn_close() is due.
+ */
+void conn_leave(struct conn *c);
+int conn_arrive(struct conn *c, struct worker *w);
+
 /* The other side has proved who it is: limits for strangers end. */
 void conn_trust(struct conn *c);
 

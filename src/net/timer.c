@@ -47,7 +47,8 @@ void timer_start(struct timer *t, uint64_t ms)
 
 void timer_stop(struct timer *t)
 {
-	uv_timer_stop(&t->uv);
+	if (t)
+		uv_timer_stop(&t->uv);
 }
 
 static void on_close(uv_handle_t *handle)

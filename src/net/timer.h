@@ -23,6 +23,7 @@ struct timer *timer_new(uv_loop_t *loop, void (*on_fire)(struct timer *t), void 
 
 /* (Re)starts: on_fire once after ms milliseconds. */
 void timer_start(struct timer *t, uint64_t ms);
+/* NULL is legal. */
 void timer_stop(struct timer *t);
 
 /* No callback comes any more; the memory goes when libuv lets go of it. NULL

@@ -18,6 +18,7 @@ enum {
 
 static void arm(struct link *l, uint64_t at_us);
 static void close_now(struct link *l);
+static void on_timer(struct timer *t);
 
 /* --- what the session asks for ---------------------------------------------- */
 
@@ -238,7 +239,8 @@ static bool is_drained(const struct link *l)
 
 static bool may_read(const struct link *l)
 {
-	return session_may_feed(&l->session) && !pressure_holds(l->worker->pressure, l);
+	return !l->is_parked && session_may_feed(&l->session) &&
+		!pressure_holds(l->worker->pressure, l);
 }
 
 /* What is unsent in the kernel is before a keystroke: on a slow path it must be
@@ -452,6 +454,42 @@ void link_retire(struct link *l)
 	close_now(l);
 }
 
+/* --- moving to another worker ----------------------------------------------------- */
+
+void link_park(struct link *l, bool parked)
+{
+	l->is_parked = parked;
+	conn_read(&l->conn, may_read(l));
+}
+
+void link_leave(struct link *l)
+{
+	list_remove(&l->flush.node);
+	timer_free(l->timer);
+	l->timer = NULL;
+	pressure_leave(l->worker->pressure, l);
+	worker_shrank(l->worker, COST);
+	conn_leave(&l->conn);
+	l->worker = NULL;
+}
+
+int link_arrive(struct link *l, struct worker *w)
+{
+	int err = conn_arrive(&l->conn, w);
+
+	l->worker = w;
+	l->is_parked = false;
+	l->session.config.pool = l->config.session.pool = &w->chunks;
+	pressure_join(w->pressure, l);
+	worker_grew(w, COST);
+	l->timer = timer_new(w->loop, on_timer, l);
+	if (err || !l->timer)
+		return err ? err : -ENOMEM;
+	arm(l, l->timer_due_us);
+	link_wake(l);
+	return 0;
+}
+
 /* --- life --------------------------------------------------------------------------- */
 
 static void on_gone(struct turn *turn)
@@ -523,7 +561,7 @@ static void arm(struct link *l, uint64_t at_us)
 {
 	uint64_t now = worker_now(l->worker);
 
-	if (l->is_closed || at_us == UINT64_MAX)
+	if (l->is_closed || !l->timer || at_us == UINT64_MAX)
 		return;
 	l->timer_due_us = at_us;
 	timer_start(l->timer, at_us > now ? (at_us - now + 999) / 1000 : 0);

@@ -81,6 +81,7 @@ struct link {
 	struct list of_worker;	/* see tunnel/pressure.h */
 	bool has_begun;		/* the session was initialised */
 	bool is_known;		/* the login succeeded */
+	bool is_parked;		/* nothing is read: it is about to leave its worker */
 	bool is_finishing;	/* the session ended, its last words leave */
 	bool is_closed;
 	uint64_t finish_us;	/* when last words were begun */
@@ -116,6 +117,16 @@ int link_adopt(struct link *l, struct link *fresh, uint32_t epoch);
  * client gives it back by this and lets the session made for the login go on. */
 int link_take_over(struct link *l, struct link *fresh);
 void link_go_on(struct link *fresh);
+
+/*
+ * To another worker, before there are any streams: link_park() when that is decided, also
+ * from inside a callback, which reads nothing more; then, not from inside one,
+ * link_leave() on the old thread and link_arrive() on the new one, and nothing in
+ * between. link_arrive() returns 0 or -errno, and link_abort() is due then.
+ */
+void link_park(struct link *l, bool parked);
+void link_leave(struct link *l);
+int link_arrive(struct link *l, struct worker *w);
 
 /* Ends a link whose connection was taken over: on_closed follows, on_end does
  * not. */
