@@ -16,7 +16,7 @@ struct options {
 	bool tls, plaintext;
 	const char *tls_cert, *tls_key;
 	const char *token, *token_file, *state_dir;
-	uint64_t max_conns, max_conns_per_address, max_unauthenticated, max_buffered, max_sessions, drain,
+	uint64_t workers, max_conns, max_conns_per_address, max_unauthenticated, max_buffered, max_sessions, drain,
 		resume_hold;
 	const char *admin;
 	bool no_request_log;
@@ -53,6 +53,8 @@ static const struct opt options[] = {
 		"for its token and whose each port is; see FILES in the manual" },
 	{ "resume-hold", 0, OPT_DURATION, AT(resume_hold), "TIME", "60s", 0, 3600000, NULL, false,
 		"how long streams outlive a lost connection; 0: they do not" },
+	{ "workers", 0, OPT_UINT, AT(workers), "N", "0", 0, 64, NULL, false,
+		"threads; 0: as many as processors, at most 8" },
 	{ "max-conns", 0, OPT_UINT, AT(max_conns), "N", "0", 0, 1000000, NULL, false,
 		"public connections at once; 0: by the descriptor limit" },
 	{ "max-conns-per-address", 0, OPT_UINT, AT(max_conns_per_address), "N", "1000", 0, 1000000,
@@ -166,6 +168,7 @@ static int run(const struct options *o, const struct opt_sources *sources, struc
 		.token = token->text[0] ? token->text : NULL,
 		.token_source = token->source,
 		.state_dir = file_state_folder(o->state_dir),
+		.workers = (unsigned)o->workers,
 		.max_conns = (unsigned)o->max_conns,
 		.max_conns_per_address = (unsigned)o->max_conns_per_address,
 		.max_unauthenticated = (unsigned)o->max_unauthenticated,

@@ -41,6 +41,24 @@ void metrics_add_traffic(struct metrics_traffic *into, const struct metrics_traf
 	histogram_merge(&http->latency, &from->http->latency);
 }
 
+enum kind { counter, gauge };
+
+void metrics_move_traffic(struct metrics_traffic *into, struct metrics_traffic *from)
+{
+	struct metrics_traffic kept = { 0 };
+
+#define X(member, kind, name, help) \
+	if (kind == gauge) { \
+		kept.member = from->member; \
+		from->member = 0; \
+	}
+	METRICS_TRAFFIC(X)
+#undef X
+	metrics_add_traffic(into, from);
+	metrics_fini_traffic(from);
+	*from = kept;
+}
+
 void metrics_add(struct metrics *into, const struct metrics *from)
 {
 #define X(member, kind, name, help) into->member += shard_get(&from->member);

@@ -114,6 +114,10 @@ void metrics_status(struct metrics_traffic *t, unsigned status);
 /* Counts an answer; without memory for the first one it is left out. */
 void metrics_answer(struct metrics_traffic *t, unsigned status, uint64_t latency_us);
 
+/* The same, and what was added is taken from `from`: counters, and answers. Gauges
+ * stay, which tell what is there now. */
+void metrics_move_traffic(struct metrics_traffic *into, struct metrics_traffic *from);
+
 /* Adds one to another, which the caller owns. Missing memory leaves http out. */
 void metrics_add_traffic(struct metrics_traffic *into, const struct metrics_traffic *from);
 void metrics_add(struct metrics *into, const struct metrics *from);

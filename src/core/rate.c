@@ -35,6 +35,18 @@ void rate_add(struct rate *r, uint64_t now_us)
 	r->pending++;
 }
 
+void rate_merge(struct rate *r, const struct rate *from, uint64_t now_us)
+{
+	if (!from->since_us)
+		return;
+	if (r->since_us && now_us > r->since_us)
+		fold(r, now_us);
+	if (!r->since_us)
+		r->since_us = now_us;
+	for (unsigned i = 0; i < RATE_COUNT; i++)
+		r->per_s[i] += rate_get(from, i, now_us);
+}
+
 double rate_get(const struct rate *r, unsigned which, uint64_t now_us)
 {
 	struct rate copy = *r;

@@ -18,6 +18,9 @@ struct rate {
 
 void rate_add(struct rate *r, uint64_t now_us);
 
+/* Adds another one's averages, as of now, to r's. */
+void rate_merge(struct rate *r, const struct rate *from, uint64_t now_us);
+
 /* which: RATE_1, RATE_5 or RATE_15. */
 double rate_get(const struct rate *r, unsigned which, uint64_t now_us);
 

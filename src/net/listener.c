@@ -90,14 +90,14 @@ static void on_event(struct sock *s)
 	accept_some(list_entry(s, struct listener, sock));
 }
 
-static int listen_any(uint16_t port, bool reset)
+static int listen_any(uint16_t port, unsigned how)
 {
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
 	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
-	int fd = sys_listen((struct sockaddr *)&v6, BACKLOG, true, reset);
+	int fd = sys_listen((struct sockaddr *)&v6, BACKLOG, how | SYS_DUAL);
 
 	if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)
-		fd = sys_listen((struct sockaddr *)&v4, BACKLOG, false, reset);
+		fd = sys_listen((struct sockaddr *)&v4, BACKLOG, how);
 	return fd;
 }
 
@@ -118,20 +118,39 @@ static int start(struct listener *l, int fd)
 	return err;
 }
 
+static int listen_at(const char *host, uint16_t port, unsigned how)
+{
+	struct sockaddr_storage addr;
+
+	if (!host)
+		return listen_any(port, how);
+	if (addr_numeric(host, port, &addr) < 0)
+		return -EINVAL;
+	return sys_listen((struct sockaddr *)&addr, BACKLOG, how);
+}
+
 int listener_open(struct listener *l, struct worker *w, const char *host, uint16_t port, bool reset,
 	void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer))
 {
-	struct sockaddr_storage addr;
-	int fd;
-
 	prepare(l, w, on_accept);
-	if (!host)
-		fd = listen_any(port, reset);
-	else if (addr_numeric(host, port, &addr) < 0)
-		fd = -EINVAL;
-	else
-		fd = sys_listen((struct sockaddr *)&addr, BACKLOG, false, reset);
-	return start(l, fd);
+	return start(l, listen_at(host, port, reset ? SYS_RESET : 0));
+}
+
+int listener_open_shared(struct listener *l, struct worker *w, const char *host, uint16_t port,
+	void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer))
+{
+	prepare(l, w, on_accept);
+	return start(l, listen_at(host, port, SYS_SHARED));
+}
+
+int listener_probe(const char *host, uint16_t port)
+{
+	int fd = listen_at(host, port, 0);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
 }
 
 int listener_open_unix(struct listener *l, struct worker *w, const char *path,

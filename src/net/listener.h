@@ -36,6 +36,13 @@ struct listener {
 int listener_open(struct listener *l, struct worker *w, const char *host, uint16_t port, bool reset,
 	void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer));
 
+/* The same for one of several listeners at a port, between which the kernel
+ * spreads the connections. Whoever else of this user shares it so, is let in as
+ * well: listener_probe() first, which fails when anybody listens there. 0 or -errno. */
+int listener_open_shared(struct listener *l, struct worker *w, const char *host, uint16_t port,
+	void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer));
+int listener_probe(const char *host, uint16_t port);
+
 /* A unix socket at path, mode 0600, which must not exist yet; it stays when
  * the listener is closed. Whoever connects and is neither this user nor root
  * is closed at once. 0 or -errno (EADDRINUSE, ENAMETOOLONG, EACCES, ENOENT). */

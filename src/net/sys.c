@@ -41,7 +41,7 @@ static socklen_t addr_len(const struct sockaddr *addr)
 	return addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 }
 
-int sys_listen(const struct sockaddr *addr, int backlog, bool dual, bool reset)
+int sys_listen(const struct sockaddr *addr, int backlog, unsigned how)
 {
 	int fd = sys_socket(addr->sa_family);
 	int err;
@@ -50,9 +50,11 @@ int sys_listen(const struct sockaddr *addr, int backlog, bool dual, bool reset)
 		return fd;
 	set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (addr->sa_family == AF_INET6)
-		set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual);
+		set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, !(how & SYS_DUAL));
+	if (how & SYS_SHARED)
+		set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	sys_nodelay(fd);
-	if (reset)
+	if (how & SYS_RESET)
 		sys_linger_reset(fd, true);
 	if (bind(fd, addr, addr_len(addr)) == 0 && listen(fd, backlog) == 0)
 		return fd;

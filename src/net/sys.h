@@ -13,11 +13,17 @@
 int sys_socket(int family);
 int sys_accept(int fd, struct sockaddr_storage *peer);
 
+enum {
+	SYS_DUAL = 1,	/* an IPv6 socket takes IPv4, too */
+	SYS_RESET = 2,	/* accepted sockets have SO_LINGER{1,0} */
+	SYS_SHARED = 4,	/* others of this user may listen there, too, and all of them have
+			 * said so: the kernel spreads connections (SO_REUSEPORT) */
+};
+
 /* Binds and listens, with SO_REUSEADDR: a port with connections in TIME_WAIT
- * is free, one with a listener is not (Linux). An IPv6 socket takes IPv4, too,
- * when `dual`. Accepted sockets inherit TCP_NODELAY and, when `reset`,
- * SO_LINGER{1,0}. */
-int sys_listen(const struct sockaddr *addr, int backlog, bool dual, bool reset);
+ * is free, one with a listener is not (Linux). Accepted sockets inherit TCP_NODELAY.
+ * how: SYS_ bits. */
+int sys_listen(const struct sockaddr *addr, int backlog, unsigned how);
 
 /* The same for a unix socket at path, which must not exist; 0600 before the
  * first connection can come. */

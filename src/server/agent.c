@@ -12,6 +12,7 @@
 #include "net/sys.h"
 #include "server/door.h"
 #include "server/expose.h"
+#include "server/moving.h"
 #include "server/rejoin.h"
 
 enum {
@@ -44,12 +45,13 @@ static size_t find_secret(struct link *l, const struct login_hello *hello, const
 {
 	struct agent *a = agent_of(l);
 	bool local = addr_is_loopback((struct sockaddr *)&a->peer);
-	const char *token = credentials_find(&a->hub->credentials, hello->key_id.at,
-		hello->key_id.len, local);
+	const struct credentials *known = &a->hub->house->credentials;
+	const char *token = credentials_find(known, hello->key_id.at, hello->key_id.len, local);
 
+	moving_begin(a); /* Whoever it is: what it says next is heard there. */
 	if (!token)
 		return 0;
-	a->is_dev = token != a->hub->credentials.token;
+	a->is_dev = token != known->token;
 	*secret = (const uint8_t *)token;
 	return strlen(token);
 }
@@ -64,7 +66,7 @@ static void tell_login(struct agent *a, const struct session *s)
 		return;
 	a->is_told = true;
 	text_escape(s->peer_version, strlen(s->peer_version), version, sizeof version);
-	if (!hub_may_log(a->hub, &a->hub->login_log))
+	if (!hub_may_log(a->hub, &a->hub->house->login_log))
 		return;
 	log_info(NULL, "%s logged in (%s, %s)", a->who, a->name, version);
 	if (a->is_dev)
@@ -75,14 +77,14 @@ static void tell_login(struct agent *a, const struct session *s)
 static void leave_guests(struct agent *a)
 {
 	if (a->is_guest)
-		a->hub->guests--;
+		a->hub->house->guests--;
 	a->is_guest = false;
 }
 
 static void leave_members(struct agent *a)
 {
 	if (a->is_member)
-		a->hub->members--;
+		a->hub->house->members--;
 	a->is_member = false;
 }
 
@@ -91,15 +93,17 @@ static void leave_members(struct agent *a)
 static void be_a_guest(struct agent *a)
 {
 	struct hub *h = a->hub;
+	struct house *house = h->house;
 
-	if (h->guests >= GUESTS_MAX) {
-		shard_add(&h->worker.metrics.sessions_refused, 1);
-		session_fail_retry(&a->link.session, CODE_LIMIT, 1000,
-			"too many sessions without a tunnel");
+	house_lock(house);
+	a->is_guest = house->guests < GUESTS_MAX;
+	house->guests += a->is_guest;
+	house_unlock(house);
+	if (a->is_guest)
 		return;
-	}
-	a->is_guest = true;
-	h->guests++;
+	shard_add(&h->worker.metrics.sessions_refused, 1);
+	session_fail_retry(&a->link.session, CODE_LIMIT, 1000,
+		"too many sessions without a tunnel");
 }
 
 /* A client that was started again has forgotten the session that waits for it:
@@ -118,7 +122,7 @@ static bool take_own_place(const struct agent *a)
 	return false;
 }
 
-/* It asks for its first tunnel: may it stay? */
+/* It asks for its first tunnel: may it stay? The house's mutex is held. */
 static bool be_a_member(struct agent *a)
 {
 	struct hub *h = a->hub;
@@ -126,17 +130,17 @@ static bool be_a_member(struct agent *a)
 
 	if (a->is_member)
 		return true;
-	if (h->members >= h->members_max && !take_own_place(a)) {
+	if (h->house->members >= h->house->members_max && !take_own_place(a)) {
 		shard_add(&h->worker.metrics.sessions_refused, 1);
-		n = hub_tally(h, &h->member_log);
+		n = hub_tally(h, &h->house->member_log);
 		if (n)
 			log_warn(NULL, "refused %u session%s, the last of %s: %u have tunnels "
-				"(--max-sessions)", n, n == 1 ? "" : "s", a->who, h->members);
+				"(--max-sessions)", n, n == 1 ? "" : "s", a->who, h->house->members);
 		return false;
 	}
 	leave_guests(a);
 	a->is_member = true;
-	h->members++;
+	h->house->members++;
 	return true;
 }
 
@@ -146,7 +150,9 @@ static void on_login(struct link *l)
 	const struct session *s = &l->session;
 	char transport[64];
 
+	house_lock(a->hub->house);
 	a->is_known = a->is_counted = true;
+	house_unlock(a->hub->house);
 	text_escape(s->peer_name, strlen(s->peer_name), a->name, sizeof a->name);
 	log_debug(a->who, "login over %s", conn_describe(&l->conn, transport, sizeof transport));
 	door_login(a);
@@ -195,7 +201,7 @@ static void grant(struct agent *a, const struct expose *e)
 	const char *host = a->hub->config->public_host;
 	struct bind_ok ok = { e->bind_id, e->port, e->scope, span_of(host ? host : "") };
 
-	if (hub_may_log(a->hub, &a->hub->tunnel_log))
+	if (hub_may_log(a->hub, &a->hub->house->tunnel_log))
 		log_info(NULL, "Exposing %s %s → :%u", a->name, e->traffic->label, e->port);
 	binding_grant(&a->link.session, &ok);
 }
@@ -231,7 +237,8 @@ static void log_no_port(const struct agent *a, const struct bind_err *err)
 		log_warn(NULL, "%s: no port for %s: %s", a->who, a->name, code_text(err->code));
 }
 
-static void on_bind(struct link *l, const struct bind_request *request)
+/* Members and ports are everybody's. The house's mutex is held. */
+static void bind_locked(struct link *l, const struct bind_request *request)
 {
 	struct agent *a = agent_of(l);
 	struct bind_err err;
@@ -261,9 +268,18 @@ static void on_bind(struct link *l, const struct bind_request *request)
 		grant(a, e);
 		return;
 	}
-	if (hub_may_log(a->hub, &a->hub->tunnel_log))
+	if (hub_may_log(a->hub, &a->hub->house->tunnel_log))
 		log_no_port(a, &err);
 	binding_refuse(&l->session, &err);
+}
+
+static void on_bind(struct link *l, const struct bind_request *request)
+{
+	struct house *house = agent_of(l)->hub->house;
+
+	house_lock(house);
+	bind_locked(l, request);
+	house_unlock(house);
 }
 
 static void on_unbind(struct link *l, uint32_t bind_id)
@@ -300,11 +316,9 @@ static void on_drained(struct link *l)
 		session_finish(&l->session);
 }
 
-/* Whether a client that is logged in comes from the same address: one that lost its
- * connection tries more than one way at once, and drops all but the first. */
-static bool has_neighbour(const struct agent *a)
+static bool is_neighbour(const struct hub *h, const struct agent *a)
 {
-	for (const struct list *n = a->hub->agents.next; n != &a->hub->agents; n = n->next) {
+	for (const struct list *n = h->agents.next; n != &h->agents; n = n->next) {
 		const struct agent *other = list_entry(n, struct agent, node);
 
 		if (other->is_known && addr_is_same_host((const struct sockaddr *)&a->peer,
@@ -312,6 +326,20 @@ static bool has_neighbour(const struct agent *a)
 			return true;
 	}
 	return false;
+}
+
+/* Whether a client that is logged in comes from the same address: one that lost its
+ * connection tries more than one way at once, and drops all but the first. */
+static bool has_neighbour(const struct agent *a)
+{
+	struct house *house = a->hub->house;
+	bool has = false;
+
+	house_lock(house);
+	for (unsigned i = 0; i < house->count && !has; i++)
+		has = is_neighbour(&house->hubs[i], a);
+	house_unlock(house);
+	return has;
 }
 
 static void log_stranger(struct agent *a, const struct session_end *end)
@@ -327,7 +355,7 @@ static void log_stranger(struct agent *a, const struct session_end *end)
 	}
 	if (is_refused || a->caller.stage == SOURCES_TRYING) {
 		shard_add(&h->worker.metrics.logins_refused, 1);
-		if (hub_may_log(h, &h->refused_log))
+		if (hub_may_log(h, &h->house->refused_log))
 			log_warn(NULL, "%s: login %s%s", a->who, is_refused ? "refused" :
 				"broken off: ", is_refused ? "" : text);
 		return;
@@ -337,7 +365,7 @@ static void log_stranger(struct agent *a, const struct session_end *end)
 		return;
 	}
 	shard_add(&h->worker.metrics.strangers, 1);
-	if (hub_may_log(h, &h->stranger_log))
+	if (hub_may_log(h, &h->house->stranger_log))
 		log_info(NULL, "%s left before a login: %s", a->who, text);
 }
 
@@ -353,7 +381,7 @@ static void log_end(struct agent *a, const struct session_end *end)
 		shard_sub(&m->sessions_held, 1);
 	if (end->kind == SESSION_GONE && end->code != CODE_SHUTTING_DOWN)
 		shard_add(&m->sessions_lost, 1);
-	if (!a->is_told || !hub_may_log(a->hub, &a->hub->end_log))
+	if (!a->is_told || !hub_may_log(a->hub, &a->hub->house->end_log))
 		return;
 	text_escape(end->text, strlen(end->text), text, sizeof text);
 	switch (end->kind) {
@@ -415,7 +443,7 @@ static void on_stranger(struct link *l, const uint8_t *data, size_t len)
 	const char *what = guess(data, len);
 
 	shard_add(&a->hub->worker.metrics.strangers, 1);
-	if (hub_may_log(a->hub, &a->hub->stranger_log))
+	if (hub_may_log(a->hub, &a->hub->house->stranger_log))
 		log_info(NULL, "%s speaks %s, not the gotunnel protocol", a->who, what);
 	if (strcmp(what, "HTTP") == 0)
 		conn_say(&l->conn, answer, sizeof answer - 1);
@@ -427,11 +455,15 @@ static void on_closed(struct link *l)
 	struct hub *h = a->hub;
 
 	rejoin_forget(a);
-	leave_guests(a);
-	leave_members(a);
 	list_remove(&a->rejoin.node);
 	door_leave(a);
+	house_lock(h->house);
+	leave_guests(a);
+	leave_members(a);
+	moving_forget(a);
 	list_remove(&a->node);
+	h->house->agents--;
+	house_unlock(h->house);
 	free(a);
 	hub_settle(h);
 }
@@ -471,7 +503,7 @@ void agent_accept(struct hub *h, int fd, const struct sockaddr_storage *peer)
 		},
 		.mode = CONN_SNIFF,
 		.refuse_plain = !h->config->plaintext,
-		.context = h->tls,
+		.context = h->house->tls,
 	};
 	struct agent *a = calloc(1, sizeof *a);
 
@@ -484,6 +516,8 @@ void agent_accept(struct hub *h, int fd, const struct sockaddr_storage *peer)
 	list_init(&a->exposes);
 	list_init(&a->node);
 	list_init(&a->rejoin.node);
+	list_init(&a->moving.node);
+	list_init(&a->eviction);
 	addr_format((const struct sockaddr *)peer, a->who, sizeof a->who);
 	if (!door_admit(a)) {
 		sys_linger_reset(fd, true); /* Nothing of it stays, in the kernel neither. */
@@ -497,7 +531,10 @@ void agent_accept(struct hub *h, int fd, const struct sockaddr_storage *peer)
 		free(a);
 		return;
 	}
+	house_lock(h->house);
 	list_append(&h->agents, &a->node);
+	h->house->agents++;
+	house_unlock(h->house);
 }
 
 void agent_shutdown(struct agent *a, uint32_t drain_ms)

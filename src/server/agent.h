@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "core/addr.h"
+#include "server/homes.h"
 #include "server/hub.h"
 #include "tunnel/link.h"
 
@@ -17,12 +18,12 @@ struct agent {
 	char who[ADDR_TEXT_MAX];	/* the peer's address */
 	char name[LOGIN_NAME_LEN * 4 + 1]; /* escaped, after the login */
 	struct sources_caller caller;	/* what its source answers for */
-	bool is_stranger;		/* one of hub->strangers */
+	bool is_stranger;		/* one of house->strangers */
 	bool is_known;			/* logged in */
 	bool is_counted;		/* in the sessions that are open */
 	bool is_told;			/* the log has its login: it asked for a tunnel, */
-	bool is_member;			/* and is one of hub->members */
-	bool is_guest;			/* logged in, one of hub->guests */
+	bool is_member;			/* and is one of house->members */
+	bool is_guest;			/* logged in, one of house->guests */
 	bool is_away;			/* its connection is lost, its session is held */
 	bool has_told_away;		/* and the log has it */
 	bool is_replaced;		/* a newer session of its owner took a tunnel over, */
@@ -36,6 +37,12 @@ struct agent {
 	unsigned asks_left;		/* BINDs that are looked at now, */
 	uint64_t asks_us;		/* as of then */
 	struct list node;		/* on hub->agents */
+	/* With more than one worker, see server/moving.h. */
+	struct home *home;		/* since HELLO, */
+	struct turn moving;		/* in which it leaves for there, */
+	struct letter arrival;		/* and as what it comes; */
+	bool is_moving;			/* between both: on no loop, on no list */
+	struct list eviction;		/* on hub->evicted: it is to end */
 };
 
 /* Takes an accepted control connection over. */

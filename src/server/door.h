@@ -21,4 +21,7 @@ void door_login(struct agent *a);
 /* It is closed, whatever it came to. */
 void door_leave(struct agent *a);
 
+/* Ends the agents of h that had to make room for one of another worker. */
+void door_evict(struct hub *h);
+
 #endif

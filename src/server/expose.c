@@ -40,6 +40,15 @@ static struct flow_addr flow_addr_of(const struct sockaddr_storage *sa)
 	return a;
 }
 
+/* A visitor is gone. */
+static void leave(struct hub *h, struct source *source)
+{
+	house_lock(h->house);
+	sources_part(h->house->sources, source, worker_now(&h->worker));
+	hub_conn_closed(h);
+	house_unlock(h->house);
+}
+
 static void on_pipe_done(struct pipe *p)
 {
 	struct agent *a = p->link->owner;
@@ -47,22 +56,27 @@ static void on_pipe_done(struct pipe *p)
 	log_debug(a->who, "stream %u closed: %" PRIu64 " bytes from the visitor, %" PRIu64 " to it%s%s",
 		p->id, p->meter.up, p->meter.down, p->code ? "; " : "",
 		p->code ? code_text(p->code) : "");
-	sources_part(a->hub->sources, p->user, worker_now(&a->hub->worker));
-	hub_conn_closed(a->hub);
+	leave(a->hub, p->user);
 }
 
-/* Whether the visitor's address may have one more connection. */
+/* Whether the visitor's address may have one more connection, which is counted then. */
 static bool may_visit(struct expose *e, const struct sockaddr *peer, struct source **source)
 {
 	struct hub *h = e->hub;
 	unsigned most = h->config->max_conns_per_address;
 	char from[ADDR_TEXT_MAX];
 	unsigned n;
+	bool may;
 
-	if (sources_visit(h->sources, source, peer, most, worker_now(&h->worker)))
+	house_lock(h->house);
+	may = sources_visit(h->house->sources, source, peer, most, worker_now(&h->worker));
+	if (may)
+		hub_conn_opened(h);
+	house_unlock(h->house);
+	if (may)
 		return true;
 	shard_add(&h->worker.metrics.address_drops, 1);
-	n = hub_tally(h, &h->address_log);
+	n = hub_tally(h, &h->house->address_log);
 	if (n)
 		log_warn(NULL, "reset %u visitor%s, the last %s: its address has %u connections "
 			"(--max-conns-per-address)", n, n == 1 ? "" : "s",
@@ -73,8 +87,7 @@ static bool may_visit(struct expose *e, const struct sockaddr *peer, struct sour
 void expose_turn_away(struct expose *e, const struct visitor *v)
 {
 	close(v->fd); /* SO_LINGER{1,0}: the visitor sees RST. */
-	sources_part(e->hub->sources, v->source, worker_now(&e->hub->worker));
-	hub_conn_closed(e->hub);
+	leave(e->hub, v->source);
 }
 
 static void refuse_visitor(struct expose *e, const struct visitor *v)
@@ -130,7 +143,6 @@ static void on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 		close(fd); /* SO_LINGER{1,0}: the visitor sees RST. */
 		return;
 	}
-	hub_conn_opened(e->hub);
 	if (!is_away(e))
 		serve(e, &v);
 	else if (lobby_seat(&e->lobby, &v) < 0)
@@ -140,7 +152,7 @@ static void on_accept(struct listener *l, int fd, const struct sockaddr_storage 
 
 void expose_update(struct expose *e)
 {
-	listener_pause(&e->listener, e->hub->is_full || lobby_is_full(&e->lobby) ||
+	listener_pause(&e->listener, hub_is_full(e->hub) || lobby_is_full(&e->lobby) ||
 		e->unanswered >= SESSION_UNANSWERED_MAX);
 }
 
@@ -190,7 +202,7 @@ static void replace(struct agent *a, const struct portpool_identity *who, uint16
 		if (old->agent == a || memcmp(&old->identity, who, sizeof *who) != 0 ||
 			(port && old->port != port))
 			continue;
-		if (hub_may_log(h, &h->tunnel_log))
+		if (hub_may_log(h, &h->house->tunnel_log))
 			log_info(old->agent->who, "replaced by a newer session of %s",
 				old->agent->name);
 		binding_refuse(&old->agent->link.session, &err);
@@ -228,9 +240,9 @@ static enum code open_wanted(struct expose *e, uint16_t port, uint32_t *retry_ms
 	struct hub *h = e->hub;
 	uint64_t kept;
 
-	if (!portpool_has(&h->ports, port))
+	if (!portpool_has(&h->house->ports, port))
 		return CODE_PORT_RANGE;
-	kept = portpool_kept_us(&h->ports, port, &e->identity, worker_now(&h->worker));
+	kept = portpool_kept_us(&h->house->ports, port, &e->identity, worker_now(&h->worker));
 	if (kept) {
 		*retry_ms = kept == UINT64_MAX ? 0 : (uint32_t)(kept / 1000 + 1);
 		return CODE_PORT_TAKEN;
@@ -245,7 +257,7 @@ static enum code open_any(struct expose *e)
 	uint32_t cursor = 0;
 	uint16_t port;
 
-	while ((port = portpool_next(&h->ports, &e->identity, worker_now(&h->worker), &cursor))) {
+	while ((port = portpool_next(&h->house->ports, &e->identity, worker_now(&h->worker), &cursor))) {
 		code = try_port(e, port);
 		if (!code)
 			return CODE_OK;
@@ -257,7 +269,7 @@ static enum code open_any(struct expose *e)
 
 static struct expose *refuse(struct expose *e, struct bind_err *err, enum code code, char text[64])
 {
-	const struct portpool *ports = &e->hub->ports;
+	const struct portpool *ports = &e->hub->house->ports;
 
 	shard_add(&e->hub->worker.metrics.ports_refused, 1);
 	snprintf(text, 64, "%s", code_text(code));
@@ -312,8 +324,8 @@ struct expose *expose_open(struct agent *a, const struct bind_request *request,
 		sizeof e->traffic->label);
 	e->traffic->is_http = request->kind == BIND_HTTP;
 	log_debug(a->who, "listening on :%u", e->port);
-	portpool_use(&a->hub->ports, e->port, &e->identity);
-	leases_touch(&a->hub->leases);
+	portpool_use(&a->hub->house->ports, e->port, &e->identity);
+	hub_touch_leases(a->hub);
 	list_append(&a->hub->exposes, &e->node);
 	list_append(&a->exposes, &e->of_agent);
 	expose_update(e);
@@ -334,8 +346,10 @@ void expose_close(struct expose *e, bool lease)
 
 	expose_stop(e);
 	lobby_close(&e->lobby);
-	portpool_release(&e->hub->ports, e->port, lease ? now + HUB_LEASE_US : 0);
-	leases_touch(&e->hub->leases);
+	house_lock(e->hub->house);
+	portpool_release(&e->hub->house->ports, e->port, lease ? now + HUB_LEASE_US : 0);
+	house_unlock(e->hub->house);
+	hub_touch_leases(e->hub);
 	list_remove(&e->node);
 	list_remove(&e->of_agent);
 	for (struct list *n = l->pipes.next, *next; n != &l->pipes; n = next) {

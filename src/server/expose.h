@@ -26,8 +26,9 @@ struct expose {
 	struct list of_agent;	/* on agent->exposes */
 };
 
-/* Opens the port that a BIND wants, or the best free one. NULL with the
- * BIND_ERR to send in *err (its text is static or in text, of 64 bytes). */
+/* Opens the port that a BIND wants, or the best free one. The house's mutex is held:
+ * no other worker gets the same. NULL with the BIND_ERR to send in *err (its text is
+ * static or in text, of 64 bytes). */
 struct expose *expose_open(struct agent *a, const struct bind_request *request,
 	struct bind_err *err, char text[64]);
 

@@ -129,7 +129,11 @@ static void on_written(uv_work_t *work, int status)
 static bool compose(struct leases *l)
 {
 	l->is_dirty = false;
+	if (l->mutex)
+		uv_mutex_lock(l->mutex);
 	leases_encode(l->pool, worker_now(l->worker), &l->text);
+	if (l->mutex)
+		uv_mutex_unlock(l->mutex);
 	if (!l->text.failed)
 		return true;
 	buf_fini(&l->text);

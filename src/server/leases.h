@@ -25,6 +25,7 @@
 struct leases {
 	struct worker *worker;
 	struct portpool *pool;
+	uv_mutex_t *mutex;	/* held while the pool is read; NULL: nobody else has it */
 	char path[512];		/* "": nothing is kept */
 	struct timer *timer;	/* NULL once closed */
 	uv_work_t work;

@@ -30,7 +30,7 @@ void rejoin_lost(struct link *l, const char *why)
 		link_abort(l, why); /* Nothing to keep. */
 		return;
 	}
-	if (a->has_told_away || !hub_may_log(a->hub, &a->hub->away_log))
+	if (a->has_told_away || !hub_may_log(a->hub, &a->hub->house->away_log))
 		return;
 	a->has_told_away = true;
 	log_warn(NULL, "%s (%s) lost its connection: %s; its streams are kept for %s", a->who,
@@ -61,7 +61,7 @@ void rejoin_done(struct link *l)
 	session_measure(&l->session);
 	log_debug(a->who, "session goes on after %" PRIu64 " us, epoch %u", away_us,
 		l->session.epoch);
-	if (a->has_told_away && hub_may_log(a->hub, &a->hub->away_log))
+	if (a->has_told_away && hub_may_log(a->hub, &a->hub->house->away_log))
 		log_info(NULL, "%s (%s) is back after %s, %u stream%s", a->who, a->name,
 			text_elapsed(away_us / 1000, away, sizeof away),
 			session_streams(&l->session), session_streams(&l->session) == 1 ? "" : "s");
@@ -120,9 +120,11 @@ static void swap_places(struct agent *a, struct agent *heir)
 
 	if (memcmp(a->who, heir->who, sizeof a->who) != 0)
 		log_debug(a->who, "comes from %s now", heir->who);
+	house_lock(a->hub->house);
 	sources_swap(&a->caller, &heir->caller);
 	a->peer = heir->peer;
 	heir->peer = peer;
+	house_unlock(a->hub->house);
 	memcpy(a->who, heir->who, sizeof a->who);
 }
 

@@ -17,9 +17,39 @@
 #include "server/server_pages.h"
 #include "server/start_screen.h"
 
-enum { RESERVED_FDS = 64, CERT_SOON_DAYS = 14 };
+enum { RESERVED_FDS = 64, CERT_SOON_DAYS = 14, WORKERS_DEFAULT_MOST = 8 };
 
 /* --- shutdown --------------------------------------------------------------------- */
+
+/* Begins to close what the loops wait for. */
+static void close_house(struct house *house)
+{
+	house->is_closing = true;
+	if (house->is_stopping)
+		server_pages_summary(house, false);
+	server_pages_close(house);
+	house_end(house);
+	leases_close(&house->leases);
+	timer_free(house->drain);
+	house->drain = NULL;
+	signals_close(&house->signals);
+	hub_close(&house->hubs[0]);
+}
+
+/* Nothing is left that a shutdown waits for? */
+static void on_settle(struct letter *l)
+{
+	struct house *house = list_entry(l, struct house, settle);
+	bool is_empty;
+
+	if (!house->is_stopping || house->is_closing)
+		return;
+	house_lock(house);
+	is_empty = house->agents == 0;
+	house_unlock(house);
+	if (is_empty)
+		close_house(house);
+}
 
 static void abort_all(struct hub *h)
 {
@@ -31,7 +61,12 @@ static void abort_all(struct hub *h)
 
 static void on_drained(struct timer *t)
 {
-	abort_all(t->data);
+	struct house *house = t->data;
+
+	house_halt(house);
+	for (unsigned i = 0; i < house->count; i++)
+		abort_all(&house->hubs[i]);
+	house_go(house);
 }
 
 static unsigned streams(const struct hub *h)
@@ -47,41 +82,56 @@ static unsigned streams(const struct hub *h)
 	return n;
 }
 
-static void stop(struct hub *h)
+static void stop_hub(struct hub *h)
 {
-	unsigned open = streams(h);
-	char text[32];
+	uint32_t drain_ms = (uint32_t)h->config->drain_ms;
 
 	h->is_stopping = true;
 	listener_close(&h->control);
-	if (open)
-		log_info(NULL, "Shutting down: %u stream%s open, waiting up to %s (Ctrl-C again to stop now)",
-			open, open == 1 ? "" : "s", text_period(h->config->drain_ms, text, sizeof text));
-	else
-		log_info(NULL, "Shutting down");
-	timer_start(h->drain, h->config->drain_ms);
 	for (struct list *n = h->agents.next, *next; n != &h->agents; n = next) {
 		next = n->next;
-		agent_shutdown(list_entry(n, struct agent, node), (uint32_t)h->config->drain_ms);
+		agent_shutdown(list_entry(n, struct agent, node), drain_ms);
 	}
-	hub_settle(h);
+}
+
+/* An agent that is between two workers is told when it arrives. */
+static void stop(struct house *house)
+{
+	unsigned open = 0;
+	char text[32];
+
+	house_halt(house);
+	house->is_stopping = true;
+	for (unsigned i = 0; i < house->count; i++)
+		open += streams(&house->hubs[i]);
+	if (open)
+		log_info(NULL, "Shutting down: %u stream%s open, waiting up to %s (Ctrl-C again to stop now)",
+			open, open == 1 ? "" : "s",
+			text_period(house->config->drain_ms, text, sizeof text));
+	else
+		log_info(NULL, "Shutting down");
+	timer_start(house->drain, house->config->drain_ms);
+	for (unsigned i = 0; i < house->count; i++)
+		stop_hub(&house->hubs[i]);
+	house_go(house);
+	hub_settle(&house->hubs[0]);
 }
 
 static void on_signal(struct signals *s, enum signals_event event, int signum)
 {
-	struct hub *h = s->data;
+	struct house *house = s->data;
 
 	if (event == SIGNALS_RELOAD) {
 		log_reopen();
 		return;
 	}
 	if (event == SIGNALS_REPORT)
-		server_pages_summary(h, true);
+		server_pages_summary(house, true);
 	if (event != SIGNALS_STOP)
 		return;
-	if (h->is_stopping)
+	if (house->is_stopping)
 		_exit(128 + signum); /* Sockets with SO_LINGER{1,0} end in RST. */
-	stop(h);
+	stop(house);
 }
 
 /* --- start -------------------------------------------------------------------------- */
@@ -96,9 +146,8 @@ static void on_starved(struct listener *l, int error)
 	hub_starved(l->data, error);
 }
 
-static int listen_failed(const struct hub *h, int err)
+static int listen_failed(const struct server_config *c, int err)
 {
-	const struct server_config *c = h->config;
 	char where[ADDR_HOST_MAX + 16], hint[256];
 
 	addr_join(c->addr_host ? c->addr_host : "", c->addr_port, where, sizeof where);
@@ -118,29 +167,29 @@ static int listen_failed(const struct hub *h, int err)
 }
 
 /* What will lock clients out, or lets others in, is told in time. */
-static void check_tls_files(const struct hub *h)
+static void check_tls_files(const struct house *house)
 {
-	const struct server_config *c = h->config;
+	const struct server_config *c = house->config;
 	char doubt[200];
 	struct stat st;
 
 	if (!c->tls)
 		return;
-	if (tls_context_doubt(h->tls, CERT_SOON_DAYS, doubt, sizeof doubt))
+	if (tls_context_doubt(house->tls, CERT_SOON_DAYS, doubt, sizeof doubt))
 		log_warn(NULL, "--tls-cert %s: %s", c->tls_cert, doubt);
 	if (stat(c->tls_key, &st) == 0 && (st.st_mode & S_IROTH))
 		log_warn(NULL, "--tls-key %s: every user of this machine can read it; run: chmod o-r %s",
 			c->tls_key, c->tls_key);
 }
 
-static int open_tls(struct hub *h)
+static int open_tls(struct house *house)
 {
-	const struct server_config *c = h->config;
+	const struct server_config *c = house->config;
 	char err[600];
 
-	if (tls_context_server(&h->tls, c->tls ? c->tls_cert : NULL, c->tls ? c->tls_key : NULL, err,
+	if (tls_context_server(&house->tls, c->tls ? c->tls_cert : NULL, c->tls ? c->tls_key : NULL, err,
 		sizeof err) == 0) {
-		check_tls_files(h);
+		check_tls_files(house);
 		return 0;
 	}
 	return log_fatal("server", 3, c->tls ? "try: gotunnel gencert --host NAME, or leave out --tls "
@@ -172,7 +221,7 @@ static int check_bind_host(const struct server_config *c)
 	if (!c->bind_host)
 		return 0;
 	fd = addr_numeric(c->bind_host, 0, &addr) < 0 ? -EINVAL :
-		sys_listen((const struct sockaddr *)&addr, 1, false, false);
+		sys_listen((const struct sockaddr *)&addr, 1, 0);
 	if (fd < 0)
 		return log_fatal("server", 7, fd == -EADDRNOTAVAIL ? "no interface of this machine has "
 			"it; without --bind-host public ports listen on all" : NULL,
@@ -181,76 +230,154 @@ static int check_bind_host(const struct server_config *c)
 	return 0;
 }
 
-static int open_hub(struct hub *h, uv_loop_t *loop)
+/* With several workers each listens. Whether somebody else does there already is
+ * found out before, by a listener that does not share. */
+static int listen_all(struct house *house)
 {
-	int err = check_bind_host(h->config);
-	uint64_t key[2];
+	const struct server_config *c = house->config;
+	const char *host = numeric(c->addr_host);
+	uint16_t port = c->addr_port;
+	int err = 0;
 
-	if (!err)
-		err = open_tls(h);
-	if (!err)
-		err = credentials_load(&h->credentials, h->config);
-	if (err)
-		return err;
-	h->conns_max = most_conns(h->config);
-	h->members_max = h->config->max_sessions ? h->config->max_sessions : sys_file_limit() / 4;
-	h->drain = timer_new(loop, on_drained, h);
-	proof_random(key, sizeof key);
-	h->sources = sources_new(key);
-	if (!h->drain || !h->sources ||
-		portpool_init(&h->ports, h->config->start_port, h->config->end_port) < 0)
-		return log_fatal("server", 1, NULL, "out of memory");
-	err = listener_open(&h->control, &h->worker, numeric(h->config->addr_host),
-		h->config->addr_port, false, on_control);
-	h->control.data = h;
-	h->control.on_starved = on_starved;
-	if (err)
-		return listen_failed(h, err);
-	if (leases_open(&h->leases, &h->worker, &h->ports, h->config->state_dir,
-		listener_port(&h->control), worker_now(&h->worker) + HUB_LEASE_US) < 0)
-		return log_fatal("server", 1, NULL, "out of memory");
-	return server_pages_open(h);
+	if (house->count > 1 && port)
+		err = listener_probe(host, port);
+	for (unsigned i = 0; i < house->count && !err; i++) {
+		struct hub *h = &house->hubs[i];
+
+		err = house->count == 1 ?
+			listener_open(&h->control, &h->worker, host, port, false, on_control) :
+			listener_open_shared(&h->control, &h->worker, host, port, on_control);
+		h->control.data = h;
+		h->control.on_starved = on_starved;
+		if (!err)
+			port = listener_port(&h->control); /* Which the kernel may have picked. */
+	}
+	return err ? listen_failed(c, err) : 0;
 }
 
-static void close_hub(struct hub *h)
+static void on_touch(struct letter *l)
 {
-	hub_forget_traffics(h);
-	portpool_fini(&h->ports);
-	sources_free(h->sources);
-	tls_context_free(h->tls);
-	credentials_wipe(&h->credentials);
-	worker_fini(&h->worker);
+	leases_touch(&list_entry(l, struct house, touch)->leases);
+}
+
+/* What all workers share and guard. False when memory is out. */
+static bool furnish(struct house *house)
+{
+	const struct server_config *c = house->config;
+	uint64_t key[2];
+
+	house->conns_max = most_conns(c);
+	house->members_max = c->max_sessions ? c->max_sessions : sys_file_limit() / 4;
+	house->drain = timer_new(&house->hubs[0].loop, on_drained, house);
+	proof_random(key, sizeof key);
+	house->sources = sources_new(key);
+	if (house->count > 1)
+		house->homes = homes_new(key, house->count);
+	return house->drain && house->sources && (house->count == 1 || house->homes) &&
+		portpool_init(&house->ports, c->start_port, c->end_port) == 0;
+}
+
+static int open_leases(struct house *house)
+{
+	struct hub *h = &house->hubs[0];
+
+	if (leases_open(&house->leases, &h->worker, &house->ports, house->config->state_dir,
+		listener_port(&h->control), worker_now(&h->worker) + HUB_LEASE_US) < 0)
+		return -1;
+	if (house->count > 1)
+		house->leases.mutex = &house->mutex;
+	return 0;
+}
+
+/* The exit code, after the error was told. */
+static int open_house(struct house *house)
+{
+	int err = check_bind_host(house->config);
+
+	if (!err)
+		err = open_tls(house);
+	if (!err)
+		err = credentials_load(&house->credentials, house->config);
+	if (!err && !furnish(house))
+		err = log_fatal("server", 1, NULL, "out of memory");
+	if (!err)
+		err = listen_all(house);
+	if (err)
+		return err;
+	if (open_leases(house) < 0)
+		return log_fatal("server", 1, NULL, "out of memory");
+	return server_pages_open(house);
+}
+
+static int init_hubs(struct house *house)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < house->count && !err; i++)
+		err = hub_init(&house->hubs[i], house, i);
+	return err;
+}
+
+static unsigned worker_count(const struct server_config *c)
+{
+	unsigned n = c->workers ? c->workers : uv_available_parallelism();
+
+	if (!c->workers && n > WORKERS_DEFAULT_MOST)
+		n = WORKERS_DEFAULT_MOST;
+	return n;
+}
+
+static int fail_to_start(int err)
+{
+	return log_fatal("server", 1, NULL, "cannot start: %s", strerror(-err));
+}
+
+/* Opens what there is to open, and says so. */
+static int begin(struct house *house)
+{
+	int err = open_house(house);
+
+	if (err)
+		return err;
+	err = house_start(house);
+	if (err)
+		return fail_to_start(err);
+	start_screen_print(house);
+	log_info(NULL, "Ready for connections");
+	return 0;
+}
+
+static int run(struct house *house)
+{
+	struct hub *h = &house->hubs[0];
+	int err = init_hubs(house);
+
+	if (err && !h->is_open)
+		return fail_to_start(err);
+	house->touch.open = on_touch;
+	house->settle.open = on_settle;
+	house->signals.data = house;
+	signals_open(&house->signals, &h->loop, on_signal);
+	house->exit = err ? fail_to_start(err) : begin(house);
+	if (house->exit)
+		close_house(house);
+	uv_run(&h->loop, UV_RUN_DEFAULT);
+	leases_save(&house->leases);
+	return house->exit;
 }
 
 int server_run(const struct server_config *config)
 {
-	struct hub h = { .config = config, .control.sock.fd = -1 };
-	struct trace_config trace = { config->request_log, true, config->quiet };
-	uv_loop_t loop;
-	int err;
+	struct house house;
+	unsigned count = worker_count(config);
+	int exit, err = house_init(&house, config, count);
 
-	uv_loop_init(&loop);
-	list_init(&h.agents);
-	list_init(&h.exposes);
-	list_init(&h.traffics);
-	err = worker_init(&h.worker, &loop);
 	if (err)
-		return log_fatal("server", 1, NULL, "cannot start: %s", strerror(-err));
-	pressure_init(&h.pressure, &h.worker, config->max_buffered);
-	h.signals.data = &h;
-	signals_open(&h.signals, &loop, on_signal);
-	trace_init(&h.trace, &h.worker, &trace);
-	h.exit = open_hub(&h, &loop);
-	if (h.exit) {
-		hub_close(&h);
-	} else {
-		start_screen_print(&h);
-		log_info(NULL, "Ready for connections");
-	}
-	uv_run(&loop, UV_RUN_DEFAULT);
-	leases_save(&h.leases);
+		return fail_to_start(err);
+	exit = run(&house);
 	log_finish();
-	close_hub(&h);
-	uv_loop_close(&loop);
-	return h.exit;
+	for (unsigned i = 0; i < count; i++)
+		hub_fini(&house.hubs[i]);
+	house_fini(&house);
+	return exit;
 }

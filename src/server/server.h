@@ -20,7 +20,7 @@ struct server_config {
 	const char *token_source; /* "--token", the file's path, "GOTUNNEL_TOKEN"; or NULL */
 	const char *state_dir;	/* resolved; NULL when no place could be found */
 	uint64_t hold_ms;
-	unsigned workers;
+	unsigned workers;	/* 0: as many as processors, at most 8 */
 	unsigned max_conns;	/* 0: from the descriptor limit */
 	unsigned max_conns_per_address; /* 0: no cap */
 	unsigned max_unauthenticated;

@@ -6,6 +6,7 @@
 
 #include "core/addr.h"
 #include "net/route.h"
+#include "server/hub.h"
 
 static void row(const char *name, const char *value)
 {
@@ -18,14 +19,14 @@ static bool is_any_address(const char *own)
 }
 
 /* Whether programs of this machine come from a loopback address. */
-static bool has_loopback(const struct hub *h)
+static bool has_loopback(const struct house *h)
 {
 	const char *own = h->config->addr_host;
 
 	return is_any_address(own) || addr_is_loopback_host(own);
 }
 
-static void print_token(const struct hub *h)
+static void print_token(const struct house *h)
 {
 	const struct credentials *c = &h->credentials;
 	char text[600];
@@ -44,7 +45,7 @@ static void print_token(const struct hub *h)
 }
 
 /* The address for the client's command: what a client can reach it by. */
-static void client_host(const struct hub *h, char *out, size_t cap)
+static void client_host(const struct house *h, char *out, size_t cap)
 {
 	const char *own = h->config->addr_host;
 
@@ -60,12 +61,12 @@ static void client_host(const struct hub *h, char *out, size_t cap)
 		snprintf(out, cap, "SERVER-NAME");
 }
 
-static void print_command(const struct hub *h, bool show_token)
+static void print_command(const struct house *h, bool show_token)
 {
 	char host[ADDR_HOST_MAX + 1], server[ADDR_HOST_MAX + 16];
 
 	client_host(h, host, sizeof host);
-	addr_join(host, listener_port(&h->control), server, sizeof server);
+	addr_join(host, listener_port(&h->hubs[0].control), server, sizeof server);
 	printf("\nOn %s:\n\n", h->credentials.token[0] ? "the machine with your service" :
 		"this machine, beside your service");
 	if (show_token)
@@ -74,7 +75,7 @@ static void print_command(const struct hub *h, bool show_token)
 		h->config->tls ? " --tls" : h->config->plaintext ? " --plaintext" : "");
 }
 
-void start_screen_print(const struct hub *h)
+void start_screen_print(const struct house *h)
 {
 	static const char *const modes[2][2] = { /* --tls, --plaintext */
 		{ "enabled ✓ (both ends proved by the token)",
@@ -83,7 +84,7 @@ void start_screen_print(const struct hub *h)
 			"offered (certificate), plaintext accepted too (--plaintext)" },
 	};
 	const struct server_config *config = h->config;
-	uint16_t port = listener_port(&h->control);
+	uint16_t port = listener_port(&h->hubs[0].control);
 	char text[ADDR_HOST_MAX + 64];
 	bool local = config->addr_host && addr_is_loopback_host(config->addr_host);
 

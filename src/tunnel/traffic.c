@@ -33,6 +33,20 @@ void traffic_unref(struct traffic *t)
 	free(t);
 }
 
+void traffic_inherit(struct traffic *t, struct traffic *from, uint64_t now_us)
+{
+	metrics_move_traffic(&t->counts, &from->counts);
+	rate_merge(&t->conns, &from->conns, now_us);
+	rate_merge(&t->requests, &from->requests, now_us);
+	if (!t->durations) {
+		t->durations = from->durations;
+	} else if (from->durations) {
+		histogram_merge(t->durations, from->durations);
+		free(from->durations);
+	}
+	from->durations = NULL;
+}
+
 void traffic_ended(struct traffic *t, enum code code, uint64_t duration_us)
 {
 	shard_sub(&t->counts.streams_open, 1);

@@ -16,7 +16,7 @@
  * What passes through one tunnel, on either end: its counters, and the names
  * under which lines and pages show it. It lives as long as the tunnel and the
  * last of its pipes; then its counters go to the worker's shard. Written by the
- * tunnel's worker alone.
+ * tunnel's worker alone, but for traffic_inherit().
  */
 struct traffic {
 	struct metrics *shard;		/* where the counters go at the end */
@@ -26,6 +26,7 @@ struct traffic {
 	unsigned refs;
 	struct list node;		/* its keeper's: on hub->traffics */
 	uint16_t port;			/* the public one */
+	uint64_t opened;		/* its keeper's: the higher, the later it was used */
 	uint64_t round_trip_us;		/* of its tunnel, for the page being made */
 	bool is_http;
 	char name[LOGIN_NAME_LEN * 4 + 1];	/* of the client, escaped */
@@ -38,6 +39,10 @@ struct traffic *traffic_new(struct metrics *shard);
 struct traffic *traffic_ref(struct traffic *t);
 /* NULL is legal. The last one frees. */
 void traffic_unref(struct traffic *t);
+
+/* t goes on with what passed through `from` so far. What is open on `from` stays
+ * there. Both owners are halted. */
+void traffic_inherit(struct traffic *t, struct traffic *from, uint64_t now_us);
 
 /* A stream ended: by code, or in good order with CODE_OK. */
 void traffic_ended(struct traffic *t, enum code code, uint64_t duration_us);

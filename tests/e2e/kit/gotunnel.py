@@ -29,6 +29,8 @@ def environment(home, **more):
            "TERM": "xterm-256color"}
     for name, value in SANITIZER_OPTIONS.items():
         env[name] = os.environ.get(name, value)
+    if "GOTUNNEL_TEST_WORKERS" in os.environ:       # of every server that a test starts
+        env["GOTUNNEL_SERVER_WORKERS"] = os.environ["GOTUNNEL_TEST_WORKERS"]
     for name in ("LSAN_OPTIONS", "TSAN_OPTIONS", "LD_LIBRARY_PATH"):
         if name in os.environ:
             env[name] = os.environ[name]
