@@ -415,10 +415,12 @@ static void on_end(struct link *l, const struct session_end *end)
 
 	rejoin_forget(a);
 	log_debug(a->who, "session over; last round trip %" PRIu64 " us", l->session.rtt_us);
-	if (a->is_known)
+	if (a->is_known) {
 		log_end(a, end);
-	else
+	} else {
 		log_stranger(a, end);
+		door_fail(a);
+	}
 	while ((n = list_first(&a->exposes)))
 		expose_close(list_entry(n, struct expose, of_agent), !left);
 }

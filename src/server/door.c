@@ -156,20 +156,37 @@ void door_login(struct agent *a)
 	house_unlock(a->hub->house);
 }
 
+static void tell_penalty(struct agent *a, uint64_t wait_us)
+{
+	char wait[32];
+
+	if (wait_us && hub_tally(a->hub, &a->hub->house->penalty_log))
+		log_warn(NULL, "%s: too many failed logins, the next from its address is looked at "
+			"in %s", a->who, text_elapsed(wait_us / 1000, wait, sizeof wait));
+}
+
+/* Whom this server's end cuts off is not to blame. */
+void door_fail(struct agent *a)
+{
+	struct hub *h = a->hub;
+	uint64_t wait_us;
+
+	house_lock(h->house);
+	wait_us = sources_give_up(&a->caller, !h->is_stopping, worker_now(&h->worker));
+	house_unlock(h->house);
+	tell_penalty(a, wait_us);
+}
+
 void door_leave(struct agent *a)
 {
 	struct hub *h = a->hub;
 	uint64_t wait_us;
-	char wait[32];
 
 	house_lock(h->house);
-	/* Whom this server's end cuts off is not to blame. */
 	wait_us = sources_leave(h->house->sources, &a->caller, !h->is_stopping,
 		worker_now(&h->worker));
 	forget(a);
 	list_remove(&a->eviction);
 	house_unlock(h->house);
-	if (wait_us && hub_tally(h, &h->house->penalty_log))
-		log_warn(NULL, "%s: too many failed logins, the next from its address is looked at "
-			"in %s", a->who, text_elapsed(wait_us / 1000, wait, sizeof wait));
+	tell_penalty(a, wait_us);
 }

@@ -18,6 +18,9 @@ uint32_t door_try(struct agent *a);
 /* It is logged in. */
 void door_login(struct agent *a);
 
+/* Its session ended before it was logged in; it is about to be told. */
+void door_fail(struct agent *a);
+
 /* It is closed, whatever it came to. */
 void door_leave(struct agent *a);
 

@@ -398,11 +398,24 @@ static uint64_t fail(struct source *s, uint64_t now_us)
 	return wait;
 }
 
+uint64_t sources_give_up(struct sources_caller *c, bool blame, uint64_t now_us)
+{
+	struct source *s = c->source;
+
+	if (c->stage != SOURCES_TRYING)
+		return 0;
+	c->stage = SOURCES_IN;
+	if (!s)
+		return 0;
+	s->trying--;
+	return blame && !s->sessions ? fail(s, now_us) : 0;
+}
+
 uint64_t sources_leave(struct sources *t, struct sources_caller *c, bool blame, uint64_t now_us)
 {
+	uint64_t wait = sources_give_up(c, blame, now_us);
 	enum sources_stage stage = c->stage;
 	struct source *s = c->source;
-	uint64_t wait = 0;
 
 	if (s && stage != SOURCES_OUT)
 		part_from_crowd(s, c);
@@ -414,11 +427,6 @@ uint64_t sources_leave(struct sources *t, struct sources_caller *c, bool blame, 
 		rank(s);
 	} else {
 		s->strangers--;
-	}
-	if (stage == SOURCES_TRYING) {
-		s->trying--;
-		if (blame && !s->sessions)
-			wait = fail(s, now_us);
 	}
 	settle(t, s, now_us);
 	return wait;

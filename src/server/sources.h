@@ -85,8 +85,12 @@ void sources_login(struct sources_caller *c);
 /* Both have proved themselves: each goes on as the other, where it comes from. */
 void sources_swap(struct sources_caller *a, struct sources_caller *b);
 
-/* It is over. blame: if it was trying, that was a failed login. Returns the wait that
- * this begins for its source, or 0. */
+/* It tried in vain; it is still there. blame: that was a failed login. Returns the wait
+ * that this begins for its source, or 0. Before it hears of it: its next try, which
+ * another thread may see first, must find the account settled. */
+uint64_t sources_give_up(struct sources_caller *c, bool blame, uint64_t now_us);
+
+/* It is over; if it was trying, it gave up. */
 uint64_t sources_leave(struct sources *t, struct sources_caller *c, bool blame, uint64_t now_us);
 
 /* Failed logins on the account. */

@@ -146,6 +146,26 @@ static void at_once(void **state)
 	assert_true(sources_leave(table, &c[0], true, now) == 30 * SECOND);
 }
 
+/* Who failed is settled before it is gone: its next try finds the account right. */
+static void settled_before_gone(void **state)
+{
+	struct sources_caller c = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 7; i++)
+		assert_int_equal(wrong("192.0.2.1"), 0);
+	assert_int_equal(enter(&c, "192.0.2.1"), SOURCES_WELCOME);
+	assert_true(sources_give_up(&c, true, now) == 0); /* It has not tried. */
+	assert_true(sources_try(&c, now) == 0);
+	assert_true(sources_give_up(&c, true, now) == 15 * SECOND);
+	assert_true(sources_give_up(&c, true, now) == 0); /* Once. */
+	assert_int_equal(sources_failures(&c), 8);
+	assert_int_equal(wrong("192.0.2.1"), -15); /* Not the 5 s of one under way. */
+	assert_true(sources_leave(table, &c, true, now) == 0);
+	now += 15 * SECOND;
+	assert_int_equal(wrong("192.0.2.1"), 30);
+}
+
 /* Eight clients that start at once from one address are nobody's guesses. */
 static void all_good(void **state)
 {
@@ -493,6 +513,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(growth, prepare, clean),
 		cmocka_unit_test_setup_teardown(at_most_20_a_minute, prepare, clean),
 		cmocka_unit_test_setup_teardown(at_once, prepare, clean),
+		cmocka_unit_test_setup_teardown(settled_before_gone, prepare, clean),
 		cmocka_unit_test_setup_teardown(all_good, prepare, clean),
 		cmocka_unit_test_setup_teardown(forgotten, prepare, clean),
 		cmocka_unit_test_setup_teardown(blame, prepare, clean),
