@@ -16,8 +16,8 @@ struct options {
 	bool tls, plaintext;
 	const char *tls_cert, *tls_key;
 	const char *token, *token_file, *state_dir;
-	uint64_t workers, max_conns, max_conns_per_address, max_unauthenticated, max_buffered, max_sessions, drain,
-		resume_hold;
+	uint64_t workers, max_conns, max_conns_per_address, max_unauthenticated, max_buffered,
+		max_sessions, drain, resume_hold;
 	const char *admin;
 	bool no_request_log;
 };

@@ -48,6 +48,8 @@ struct admin;
  *					`look` to all
  *	kinds of lines (log_limit)	the mutex
  *	log				its own mutex (core/log.h)
+ *	how many lines a second go	each worker counts its own
+ *	to a terminal (trace)
  *	signals, drain timer, admin	worker 0
  *	end of the last agent		posts `settle` to worker 0
  *

@@ -41,7 +41,6 @@ static void on_arrival(struct letter *letter)
  * own in its mailbox. From then on a is no longer ours. */
 static void depart(struct agent *a, struct hub *to)
 {
-	log_debug(a->who, "goes to worker %u", to->index);
 	link_leave(&a->link);
 	list_remove(&a->node);
 	a->is_moving = true;
@@ -81,6 +80,9 @@ void moving_begin(struct agent *a)
 	house_lock(house);
 	a->home = homes_join(house->homes, &who, a->hub->index);
 	house_unlock(house);
+	if (a->home)
+		log_debug(a->who, "accepted by worker %u, at home on %u", a->hub->index,
+			homes_worker(a->home));
 	if (a->home && homes_worker(a->home) == a->hub->index)
 		return;
 	link_park(&a->link, true);

@@ -6,8 +6,8 @@
 /*
  * A client whose connection was lost, and who comes back on another one: its
  * agent stays with ports and streams, and takes the connection of the agent
- * that was made for the login. Both are on one worker (server/moving.h). Internal to server/; the first three are
- * link_ops.
+ * that was made for the login. Both are on one worker (server/moving.h). Internal
+ * to server/; the first three are link_ops.
  *
  *	agent (session, ports, streams)		heir (a login, RESUME)
  *	      <----------------- connection, address ------

@@ -59,7 +59,7 @@ def test_help_of_a_command(rig, command):
 
 @pytest.mark.parametrize("command, wanted", [
     ("server", "addr start-port end-port bind-host public-host tls tls-cert tls-key token "
-     "token-file state-dir plaintext drain log-level log-format quiet"),
+     "token-file state-dir plaintext drain workers log-level log-format quiet"),
     ("client", "server local token token-file tls tls-ca no-reconnect retries remote-port name "
      "plaintext state-dir drain log-level log-format quiet color"),
     ("gencert", "host days out force new-ca"),
