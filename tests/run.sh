@@ -137,9 +137,9 @@ run_sim() {
 }
 
 # What other threads of the process do, under ThreadSanitizer: names are resolved
-# and leases written by those of libuv.
-THREADED_UNITS="admin dial leases link"
-THREADED_E2E="test_leases test_login test_admin test_stats test_reconnect"
+# and leases written by those of libuv, and a server has a few workers.
+THREADED_UNITS="admin dial leases link mailbox"
+THREADED_E2E="test_leases test_login test_admin test_stats test_reconnect test_workers test_session_cap test_shutdown test_strangers"
 
 run_san() {
 	# shellcheck disable=SC2046
@@ -155,7 +155,7 @@ run_san() {
 			$fixed build-tsan/tests/unit/test_$name"
 	done
 	# shellcheck disable=SC2046
-	GOTUNNEL_BIN=$top/build-tsan/gotunnel GOTUNNEL_SANITIZED=1 prefix=$fixed \
+	GOTUNNEL_BIN=$top/build-tsan/gotunnel GOTUNNEL_SANITIZED=1 GOTUNNEL_TEST_WORKERS=4 prefix=$fixed \
 		pytest_run "e2e, threads" -k "not suspended" \
 		$(printf 'tests/e2e/%s.py ' $THREADED_E2E)
 	unset TSAN_OPTIONS
@@ -268,7 +268,7 @@ run_bench() {
 	say bench
 	build_release || return
 	# shellcheck disable=SC2086
-	for script in bench observe faults; do
+	for script in bench observe faults workers; do
 		/usr/bin/python3 tests/bench/$script.py --bin build/gotunnel ${BENCH_ARGS-} &&
 			count 1 0 || count 0 1
 	done

@@ -13,7 +13,7 @@ import subprocess
 
 import pytest
 
-from kit import SANITIZED, limit, need, until
+from kit import SANITIZED, WORKERS, limit, need, until
 from kit.origin import echo
 from kit.stream import FIN, RST, Checker, connect, receive, send_counters
 from kit.wire import RawClient, frame
@@ -109,7 +109,8 @@ def test_server_without_memory_for_a_visit(rig, serve, library):
     assert every_allocation(memory, lambda: visit(client.port),
                             lambda: visit(client.port) == FIN) >= 3
     until(lambda: server.descriptors() <= files, 10, "the descriptors from before")
-    until(lambda: memory.live - before < 8, 10, "the blocks from before")
+    # A worker keeps a few buffers at rest, from its first session on.
+    until(lambda: memory.live - before < 8 * WORKERS, 10, "the blocks from before")
     assert server.alive
 
 
@@ -138,7 +139,8 @@ def test_server_without_memory_for_a_login(rig, serve, library):
     assert every_allocation(memory, log_in, log_in) >= 10
     until(lambda: server.descriptors() <= files, 10, "the descriptors from before")
     assert visit(client.port) == FIN
-    until(lambda: memory.live - before < 8, 10, "the blocks from before")
+    # A worker keeps a few buffers at rest, from its first session on.
+    until(lambda: memory.live - before < 8 * WORKERS, 10, "the blocks from before")
     assert "Session lost" not in client.err.text
 
 
@@ -167,7 +169,8 @@ def test_server_without_memory_for_a_handshake(rig, serve, library):
     assert every_allocation(memory, shake_hands, lambda: True) >= 50
     until(lambda: server.descriptors() <= files, 10, "the descriptors from before")
     assert visit(client.port) == FIN
-    until(lambda: memory.live - before < 8, 10, "the blocks from before")
+    # A worker keeps a few buffers at rest, from its first session on.
+    until(lambda: memory.live - before < 8 * WORKERS, 10, "the blocks from before")
     assert "Session lost" not in client.err.text
 
 

@@ -290,7 +290,9 @@ def test_guessing_is_put_off(rig, hangs_up):
     asked = guesser.verified + len(guesser.waits) + guesser.resets
     assert asked > 100, "the guesser was too slow for this test"
     assert 8 <= guesser.verified <= 20
-    assert 10000 <= guesser.waits[0] <= 15000
+    # While another worker has not seen that the one before is gone, that one is under way: 5 s.
+    first = next(wait for wait in guesser.waits if wait != 5000)
+    assert 10000 <= first <= 15000
     assert 15000 < max(guesser.waits) <= 60000
     # Told once a second; the others are reset before they cost a handshake.
     assert len(guesser.waits) <= 70

@@ -5,6 +5,7 @@ Environment:
     GOTUNNEL_SANITIZED   1: built with sanitizers; time limits times five
     GOTUNNEL_E2E_DIRECT  1: a stand-in relay in Python instead of the tunnel, to
                          prove the tests of the data path themselves
+    GOTUNNEL_TEST_WORKERS  workers of every server that a test starts (default: the server's own)
     CI                   true: a missing tool fails a test instead of skipping it
 """
 import os
@@ -18,6 +19,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN = os.environ.get("GOTUNNEL_BIN", str(ROOT / "build" / "gotunnel"))
 SANITIZED = os.environ.get("GOTUNNEL_SANITIZED", "") not in ("", "0")
 DIRECT = os.environ.get("GOTUNNEL_E2E_DIRECT", "") not in ("", "0")
+# As many as a server has unless told otherwise.
+WORKERS = int(os.environ.get("GOTUNNEL_TEST_WORKERS") or min(8, len(os.sched_getaffinity(0))))
 SCALE = 5 if SANITIZED else 1
 
 
