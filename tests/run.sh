@@ -264,7 +264,7 @@ run_lint() {
 
 run_bench() {
 	# shellcheck disable=SC2046
-	install haproxy nginx-light wrk curl python3-pytest
+	install haproxy openssh-client openssh-server openssl nginx-light wrk curl python3-pytest
 	say bench
 	build_release || return
 	# shellcheck disable=SC2086

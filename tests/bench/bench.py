@@ -1,265 +1,220 @@
 #!/usr/bin/env python3
-"""Measures gotunnel beside two HAProxy hops, in one run on one machine.
+"""Measures gotunnel beside other tunnels, in one run on one machine.
 
-usage: bench.py --bin build/gotunnel [--rounds 5] [--seconds 2] [--only ROW] [--systems A,B]
+The systems take turns, row by row and round by round, so that what else the machine does meets
+all of them; medians are printed with the least and the most. Plain and encrypted systems stand in
+tables of their own. A system that fails a row (lost bytes, a stall of 10 s, a refusal) is shown
+with the reason, begins anew and is not asked for that row again; the run goes on.
 
-The systems take turns, row by row and round by round, so that what else the machine does
-meets all of them; medians are printed with the least and the most. Rates are in MB/s (10^6),
-exchanges a second, or microseconds.
+Writes bench.md, bench.svg and bench.json. With every peer installed (tests/bench/peers.sh) the
+default run takes about 50 minutes, without any about 20; --small about 10.
 """
 import argparse
 import json
 import os
 import pathlib
 import re
+import resource
 import shutil
-import signal
-import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-TOKEN = "bench-" + os.urandom(8).hex()
-TICK = os.sysconf("SC_CLK_TCK")
+sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
+from links import LINKS, Way  # noqa: E402
+from plot import plot  # noqa: E402
+from procs import Load, build_load, first_line, free_port, on_signals, wait_port  # noqa: E402
+from results import Results, rows_table, table  # noqa: E402
+from rows import GB, LOAD, MEMORY, Figure, Row, tried  # noqa: E402
+from systems import OURS, SYSTEMS  # noqa: E402
+from targets import targets_table  # noqa: E402
+
+FILES = 20000           # open at once, of every process: peers take two a connection
+REST = Row("memory", None, (
+    Figure("memory at rest", "MiB", 1, less=True), Figure("memory at peak", "MiB", 1, less=True),
+    Figure("memory 60 s after the load", "MiB", 1, less=True)))
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+class Bench:
+    def __init__(self, args, folder):
+        self.args, self.folder = args, folder
+        self.load = Load(build_load(folder))
+        self.binary = pathlib.Path(args.bin).resolve()
+        self.results, self.systems, self.ways = Results(), [], []
+        self.port = free_port()
+        self.origin = self.load.start("origin", self.port)
+        wait_port(self.port, self.origin)
 
+    def start(self, names, where, link=None):
+        """Systems that are here; one that does not start fails its rows."""
+        (self.folder / where).mkdir()
+        for name in names:
+            way = Way(link) if link else None
+            system = SYSTEMS[name](name, self.folder / where, self.port, self.binary, way)
+            self.systems.append(system)
+            if way:
+                self.ways.append(way)
+            system.broken = None
+            self.begin(system)
 
-def wait_port(port):
-    for _ in range(200):
+    @staticmethod
+    def begin(system):
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    sys.exit(f"nothing listens on {port}")
-
-
-class System:
-    """What stands between the load and the origin."""
-
-    def __init__(self, name, folder, origin, binary):
-        self.name, self.folder, self.origin, self.binary = name, folder / name, origin, binary
-        self.folder.mkdir()
-        self.procs = []
-        self.port = None
-
-    def spawn(self, *argv):
-        log = open(self.folder / f"log{len(self.procs)}", "wb")
-        proc = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=log, cwd=self.folder,
-                                env={**os.environ, "RUNTIME_DIRECTORY": str(self.folder / "run")})
-        self.procs.append(proc)
-        return proc
-
-    def cpu(self):
-        """Seconds of the processor that its processes took so far."""
-        ticks = 0
-        for p in self.procs:
-            fields = pathlib.Path(f"/proc/{p.pid}/stat").read_text().rsplit(") ", 1)[1].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / TICK
-
-    def memory(self):
-        """Resident KiB of its processes."""
-        return sum(int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(
-            f"/proc/{p.pid}/status").read_text())[1]) for p in self.procs)
+            system.stop()
+            if system.network:
+                system.network.stop()
+            system.start()
+            system.broken = None
+        except Exception as error:
+            system.broken = f"does not start: {error}"
 
     def stop(self):
-        for p in self.procs:
-            p.send_signal(signal.SIGKILL)
-            p.wait()
+        for thing in (*self.systems, *self.ways):
+            thing.stop()
+        self.systems, self.ways = [], []
+
+    def close(self):
+        self.stop()
+        self.load.close()
+
+    def measure(self, rows):
+        for row in rows:
+            if not re.search(self.args.only, row.name):
+                continue
+            able = [s for s in self.systems if (not row.systems or s.name in row.systems)
+                    and (s.procs or s.broken or not row.tunnels)]
+            began = time.monotonic()
+            for number in range(self.args.rounds if able else 0):
+                turn = number % len(able)
+                for system in able[turn:] + able[:turn]:
+                    self.once(row, system)
+            if able:
+                print(f"{row.name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+
+    def once(self, row, system):
+        if self.results.failed(row, system.name):
+            return
+        values, error = None, system.broken
+        if not error:
+            values, error = tried(row, self.load, system, self.args)
+        self.results.add(row, system.name, values, error)
+        if error:
+            print(f"{row.name}: {system.name} fails: {error}", file=sys.stderr, flush=True)
+            self.begin(system)
 
 
-class Direct(System):
-    def start(self):
-        self.port = self.origin
+def on_loopback(bench, names):
+    """All rows without a link; memory from before the load to a minute after it."""
+    bench.start(names, "loopback")
+    bench.measure(MEMORY)
+    for system in bench.systems:
+        bench.begin(system)
+    tunnels = [s for s in bench.systems if s.procs and not s.broken]
+    time.sleep(1)
+    rest = {s.name: (s.procs, s.memory()) for s in tunnels}
+    bench.measure(LOAD)
+    if any(re.search(bench.args.only, row.name) for row in LOAD):
+        # One that began anew in between has no such figure.
+        watch_memory(bench, [s for s in tunnels if s.procs is rest[s.name][0]], rest)
+    bench.stop()
 
 
-class HAProxy(System):
-    def start(self):
-        self.port = self.hop(self.hop(self.origin))
-
-    def hop(self, target):
-        port = free_port()
-        config = self.folder / f"{port}.cfg"
-        config.write_text(f"""global
-    nbthread 1
-    maxconn 4000
-defaults
-    mode tcp
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
-listen hop
-    bind 127.0.0.1:{port}
-    server next 127.0.0.1:{target}
-""")
-        self.spawn("haproxy", "-db", "-f", config)
-        wait_port(port)
-        return port
+def watch_memory(bench, tunnels, rest):
+    peak, after, end = {s.name: s.memory("VmHWM") for s in tunnels}, {}, time.monotonic() + 60
+    while True:
+        for s in tunnels:
+            after[s.name] = min(s.memory(), after.get(s.name, 1 << 60))
+        if time.monotonic() > end or all(after[s.name] <= 1.5 * rest[s.name][1] for s in tunnels):
+            break
+        time.sleep(1)
+    for s in tunnels:
+        bench.results.add(REST, s.name, [kib / 1024 for kib in (
+            rest[s.name][1], peak[s.name], after[s.name])], None)
 
 
-class GoTunnel(System):
-    # HAProxy logs nothing here either; what the log costs is measured in observe.py.
-    more = ("--no-request-log",)
-
-    def start(self):
-        control, first = free_port(), free_port()
-        token = self.folder / "token"
-        token.write_text(TOKEN)
-        token.chmod(0o600)
-        self.spawn(self.binary, "server", "--addr", f"127.0.0.1:{control}", "--bind-host", "127.0.0.1",
-                   "--start-port", first, "--token-file", token, "--state-dir", "s", *self.more)
-        wait_port(control)
-        client = self.spawn(self.binary, "client", "--server", f"127.0.0.1:{control}", "--token-file",
-                            token, "--local", f"127.0.0.1:{self.origin}", "--name", "bench",
-                            "--state-dir", "c", *self.more)
-        line = client.stdout.readline().decode()
-        self.port = int(re.match(r"Forwarding tcp://127\.0\.0\.1:(\d+) ", line)[1])
+def on_links(bench, names):
+    for number, link in enumerate(LINKS):
+        if any(re.search(bench.args.only, row.name) for row in link.rows):
+            bench.start([n for n in names if not link.systems or n in link.systems],
+                        f"link{number}", link)
+            bench.measure(link.rows)
+            bench.stop()
 
 
-class Plain(GoTunnel):
-    more = ("--plaintext", *GoTunnel.more)
+def about(args, binary, names, absent):
+    lines = [f"{first_line(binary, 'version')}; {os.cpu_count()} processors, {os.uname().release}, "
+             "shared by load, both ends, the link between them and service",
+             f"{args.rounds} rounds of {args.seconds:g} s or {args.bytes / GB:g} GB; "
+             "median (least–most)"]
+    text = "\n".join(lines) + "\n\n"
+    text += table(["system", "version", "settings"], [
+        [n, SYSTEMS[n].version(), SYSTEMS[n].settings] for n in names])
+    if absent:
+        text += "\nNot here: " + ", ".join(f"{n} ({', '.join(m)})" for n, m in absent.items()) + "\n"
+    return text
 
 
-SYSTEMS = {"direct": Direct, "haproxy2": HAProxy, "gotunnel-plain": Plain,
-           "gotunnel-encrypted": GoTunnel}
-
-GB = 10 ** 9
-ROWS = [  # name, unit, mode, arguments, field
-    ("bulk down 1", "MB/s", "down", [1, GB], "rate"),
-    ("bulk up 1", "MB/s", "up", [1, GB], "rate"),
-    ("bulk down 16", "MB/s", "down", [16, GB], "rate"),
-    ("bulk up 16", "MB/s", "up", [16, GB], "rate"),
-    ("echo 64 conns", "1/s", "echo", [64, None], "rate"),
-    ("echo 1 conn p50", "us", "echo", [1, None], "p50"),
-    ("echo 1 conn p99", "us", "echo", [1, None], "p99"),
-    ("connections, 1 at a time", "1/s", "connect", [1, None], "rate"),
-    ("connections, 64 at a time", "1/s", "connect", [64, None], "rate"),
-]
-
-TARGETS = [  # row, system, at least, reference
-    ("bulk down 1", "gotunnel-plain", 0.9, "haproxy2"),
-    ("bulk up 1", "gotunnel-plain", 0.9, "haproxy2"),
-    ("bulk down 16", "gotunnel-plain", 0.9, "haproxy2"),
-    ("bulk up 16", "gotunnel-plain", 0.9, "haproxy2"),
-    ("echo 64 conns", "gotunnel-plain", 1.2, "haproxy2"),
-    ("connections, 1 at a time", "gotunnel-plain", 1.0, "haproxy2"),
-    ("connections, 64 at a time", "gotunnel-plain", 1.0, "haproxy2"),
-    ("bulk down 1", "gotunnel-encrypted", 0.6, "gotunnel-plain"),
-    ("bulk up 1", "gotunnel-encrypted", 0.6, "gotunnel-plain"),
-    ("bulk down 16", "gotunnel-encrypted", 0.6, "gotunnel-plain"),
-    ("bulk up 16", "gotunnel-encrypted", 0.6, "gotunnel-plain"),
-]
+def write(bench, names, absent):
+    results = bench.results
+    groups = [(title, [n for n in names if SYSTEMS[n].group in (kind, "both")])
+              for title, kind in (("Plain", "plain"), ("Encrypted", "encrypted"))]
+    text = about(bench.args, bench.binary, names, absent)
+    for title, systems in groups:
+        text += f"\n{title}:\n\n" + rows_table(results, results.rows, systems)
+    text += "\nTargets:\n\n" + targets_table(results, bench.binary)
+    print(text)
+    out = pathlib.Path(bench.args.out or tempfile.mkdtemp(prefix="gotunnel-bench-out-"))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "bench.md").write_text(text)
+    (out / "bench.svg").write_text(plot(results, groups))
+    (out / "bench.json").write_text(json.dumps({
+        "values": [[f, s, v] for (f, s), v in results.values.items()],
+        "failures": [[r, s, e] for (r, s), e in results.failures.items()]}, indent=1))
+    print(f"written to {out}")
 
 
-def measure(load, system, row, seconds):
-    name, _, mode, arguments, field = row
-    before, began = system.cpu(), time.monotonic()
-    words = [str(a if a is not None else seconds) for a in arguments]
-    done = subprocess.run([load, mode, str(system.port), *words], capture_output=True, text=True,
-                          timeout=180)
-    said = json.loads(done.stdout or '{"error": "no word"}')
-    if "error" in said:
-        return None, said["error"]
-    took = time.monotonic() - began
-    return (said[field], (system.cpu() - before) / took), None
-
-
-def spread(values):
-    return f"{statistics.median(values):,.0f} ({min(values):,.0f}–{max(values):,.0f})"
-
-
-def print_table(rows, systems, results, failures):
-    print("\n| row | " + " | ".join(s.name for s in systems) + " |")
-    print("| --- |" + " --- |" * len(systems))
-    for row in rows:
-        cells = []
-        for s in systems:
-            got = results[row[0], s.name]
-            cells.append(failures.get((row[0], s.name)) or spread([v for v, _ in got]))
-        print(f"| {row[0]}, {row[1]} | " + " | ".join(cells) + " |")
-    for row in rows:
-        if not row[0].startswith("bulk"):
-            continue
-        cells = []
-        for s in systems:
-            got = results[row[0], s.name]
-            cost = [cpu / (rate / 1000) for rate, cpu in got if rate]
-            cells.append(f"{statistics.median(cost):.2f}" if cost and s.procs else "")
-        print(f"| {row[0]}, CPU s/GB | " + " | ".join(cells) + " |")
-
-
-def print_targets(rows, results):
-    print("\n| row | system | ratio | target | |")
-    print("| --- | --- | --- | --- | --- |")
-    for name, system, least, reference in TARGETS:
-        mine, theirs = results.get((name, system)), results.get((name, reference))
-        if not mine or not theirs:
-            continue
-        ratio = statistics.median(v for v, _ in mine) / statistics.median(v for v, _ in theirs)
-        print(f"| {name} | {system} | {ratio:.2f} × {reference} | ≥ {least} | "
-              f"{'met' if ratio >= least else 'missed'} |")
+def options():
+    p = argparse.ArgumentParser(description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--bin", default="build/gotunnel")
+    p.add_argument("--rounds", type=int, help="5, small 2")
+    p.add_argument("--seconds", type=float, help="of a load; 2, small 0.5; at least 2 on a link")
+    p.add_argument("--only", default="", metavar="REGEX", help="rows whose name it is found in")
+    p.add_argument("--systems", default="", metavar="A,B",
+                   help=f"of {', '.join(SYSTEMS)}; all that are installed if not given")
+    p.add_argument("--out", help="folder for the table and the plot; a new one if not given")
+    p.add_argument("--small", action="store_true", help="a quick run of everything")
+    args = p.parse_args()
+    for name, usual, few in (("rounds", 5, 2), ("seconds", 2, 0.5)):
+        if getattr(args, name) is None:
+            setattr(args, name, few if args.small else usual)
+    args.bytes = GB // 8 if args.small else GB
+    unknown = [n for n in args.systems.split(",") if n and n not in SYSTEMS]
+    if unknown:
+        p.error(f"no such system: {', '.join(unknown)}")
+    return args
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--bin", default="build/gotunnel")
-    p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--seconds", type=float, default=2)
-    p.add_argument("--only", default="")
-    p.add_argument("--systems", default=",".join(SYSTEMS))
-    args = p.parse_args()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="gotunnel-bench-"))
-    systems, origin = [], None
+    args = options()
+    on_signals()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, FILES), hard))
+    wanted = [n for n in args.systems.split(",") if n] or list(SYSTEMS)
+    absent = {n: m for n in wanted if (m := SYSTEMS[n].missing())}
+    names = [n for n in wanted if n not in absent]
+    folder, bench = pathlib.Path(tempfile.mkdtemp(prefix="gotunnel-bench-")), None
     try:
-        load = folder / "load"
-        subprocess.run(["cc", "-O2", "-Wall", "-o", load, HERE / "load.c"], check=True)
-        port = free_port()
-        origin = subprocess.Popen([load, "origin", str(port)])
-        wait_port(port)
-        binary = pathlib.Path(args.bin).resolve()
-        for name in args.systems.split(","):
-            if name == "haproxy2" and not shutil.which("haproxy"):
-                sys.exit("haproxy is missing: apt-get install haproxy")
-            systems.append(SYSTEMS[name](name, folder, port, binary))
-            systems[-1].start()
-        said = subprocess.run([binary, "version"], capture_output=True, text=True).stdout
-        print("; ".join(said.split("\n")[:2]), end="; ")
-        print(subprocess.run(["haproxy", "-v"], capture_output=True, text=True).stdout.split("\n")[0])
-        print(f"{args.rounds} rounds of {args.seconds} s or 1 GB, {os.cpu_count()} processors shared by "
-              "load, both ends and service; median (least–most)")
-        rest = {s.name: s.memory() for s in systems if s.procs}
-        rows = [r for r in ROWS if re.search(args.only, r[0])]
-        results, failures = {}, {}
-        for row in rows:
-            for number in range(args.rounds):
-                for s in systems[number % len(systems):] + systems[:number % len(systems)]:
-                    value, error = measure(load, s, row, args.seconds)
-                    results.setdefault((row[0], s.name), [])
-                    if error:
-                        failures[row[0], s.name] = f"fails: {error}"
-                    else:
-                        results[row[0], s.name].append(value)
-        print_table(rows, systems, results, failures)
-        print("\nResident memory of both processes, KiB, at rest and after the load: " + ", ".join(
-            f"{s.name} {rest[s.name]} → {s.memory()}" for s in systems if s.procs))
-        print_targets(rows, results)
-        sys.exit(bool(failures))
+        bench = Bench(args, folder)
+        on_loopback(bench, names)
+        on_links(bench, names)
+        write(bench, names, absent)
+        sys.exit(any(system in OURS for _, system in bench.results.failures))
     finally:
-        for s in systems:
-            s.stop()
-        if origin:
-            origin.kill()
-            origin.wait()
+        if bench:
+            bench.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -31,7 +31,6 @@ import urllib.request
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
 import pytest  # noqa: E402
-from bench import GB, ROWS, GoTunnel, free_port, measure, wait_port  # noqa: E402
 from kit import gotunnel, need, ports, until  # noqa: E402
 from kit.flood import Flood  # noqa: E402
 from kit.gotunnel import Rig, Server  # noqa: E402
@@ -41,6 +40,9 @@ from kit.place import Place  # noqa: E402
 from kit.stream import connect, read_exactly, reset  # noqa: E402
 from kit.strangers import call, client_hello  # noqa: E402
 from kit.wire import RawClient  # noqa: E402
+from procs import Load, build_load, free_port, wait_port  # noqa: E402
+from rows import GB, LOAD, tried  # noqa: E402
+from systems import GoTunnel  # noqa: E402
 
 STREAMS = 16
 GUESSER, OWNER = "127.0.0.2", "127.0.0.3"
@@ -77,8 +79,7 @@ class Bench:
     def __init__(self, args, folder):
         self.args, self.folder, self.table = args, folder, Table()
         self.binary = pathlib.Path(args.bin).resolve()
-        self.load = folder / "load"
-        subprocess.run(["cc", "-O2", "-Wall", "-o", self.load, HERE / "load.c"], check=True)
+        self.load = build_load(folder)
         self.rigs = 0
 
     @contextlib.contextmanager
@@ -278,9 +279,8 @@ def pair(kind, hold):
 def cost(bench):
     """--resume-hold 60s beside 0, in turns."""
     args = bench.args
-    rows = [(name, unit, mode, [count, GB // 8 if args.small and amount else amount], field)
-            for name, unit, mode, (count, amount), field in ROWS
-            if name.startswith("bulk") or name == "echo 64 conns"]
+    args.bytes = GB // 8 if args.small else GB
+    rows = [row for row in LOAD if row.name.startswith("bulk") or row.name == "echo 64 conns"]
     folder = bench.folder / "cost"
     folder.mkdir()
     for kind in ("encrypted", "plaintext"):
@@ -321,16 +321,16 @@ def cost_row(bench, kind, row, both):
     for number in range(bench.args.rounds):
         got = {}
         for system in both if number % 2 else both[::-1]:
-            value, error = measure(bench.load, system, row, bench.args.seconds)
+            values, error = tried(row, Load(bench.load), system, bench.args)
             if error:
-                raise RuntimeError(f"{row[0]}: {error}")
-            got[system] = value
+                raise RuntimeError(f"{row.name}: {error}")
+            got[system] = values
         (rate, cpu), (plain_rate, plain_cpu) = (got[system] for system in both)
         rates.append(rate / plain_rate)
-        costs.append(cpu / rate / (plain_cpu / plain_rate) if plain_cpu else 1)
-    bench.table.row(f"hold 60s / 0, {kind}, {row[0]}: rate", rates, "{:.3f}")
-    what = "CPU s/GB" if row[0].startswith("bulk") else "CPU s an exchange"
-    bench.table.row(f"hold 60s / 0, {kind}, {row[0]}: {what}", costs, "{:.3f}")
+        costs.append(cpu / plain_cpu if plain_cpu else 1)
+    bench.table.row(f"hold 60s / 0, {kind}, {row.name}: rate", rates, "{:.3f}")
+    what = "CPU s/GB" if row.name.startswith("bulk") else "CPU s an exchange"
+    bench.table.row(f"hold 60s / 0, {kind}, {row.name}: {what}", costs, "{:.3f}")
 
 
 # --- 3: visitors that leave at once -----------------------------------------------------------

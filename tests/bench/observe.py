@@ -22,8 +22,10 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
-from bench import GoTunnel, System, free_port, spread, wait_port  # noqa: E402
 from kit import wire  # noqa: E402
+from procs import System, free_port, wait_port  # noqa: E402
+from results import spread  # noqa: E402
+from systems import GoTunnel  # noqa: E402
 
 BULK = 2 * 10 ** 9
 LOG = ("--log-format", "logfmt", "--log-file", "log")
