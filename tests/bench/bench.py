@@ -27,7 +27,7 @@ from links import LINKS, Way  # noqa: E402
 from plot import plot  # noqa: E402
 from procs import Load, build_load, first_line, free_port, on_signals, wait_port  # noqa: E402
 from results import Results, rows_table, table  # noqa: E402
-from rows import GB, LOAD, MEMORY, Figure, Row, tried  # noqa: E402
+from rows import GB, LOAD, MEMORY, WORKERS, Figure, Row, tried  # noqa: E402
 from systems import OURS, SYSTEMS  # noqa: E402
 from targets import targets_table  # noqa: E402
 
@@ -42,6 +42,8 @@ class Bench:
         self.args, self.folder = args, folder
         self.load = Load(build_load(folder))
         self.binary = pathlib.Path(args.bin).resolve()
+        self.options = subprocess.run([self.binary, "server", "--help"], capture_output=True,
+                                      text=True, check=True).stdout
         self.results, self.systems, self.ways = Results(), [], []
         self.port = free_port()
         self.origin = self.load.start("origin", self.port)
@@ -81,7 +83,7 @@ class Bench:
 
     def measure(self, rows):
         for row in rows:
-            if not re.search(self.args.only, row.name):
+            if not re.search(self.args.only, row.name) or row.needs not in self.options:
                 continue
             able = [s for s in self.systems if (not row.systems or s.name in row.systems)
                     and (s.procs or s.broken or not row.tunnels)]
@@ -118,6 +120,7 @@ def on_loopback(bench, names):
     if any(re.search(bench.args.only, row.name) for row in LOAD):
         # One that began anew in between has no such figure.
         watch_memory(bench, [s for s in tunnels if s.procs is rest[s.name][0]], rest)
+    bench.measure(WORKERS)
     bench.stop()
 
 
@@ -180,7 +183,7 @@ def options():
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--bin", default="build/gotunnel")
     p.add_argument("--rounds", type=int, help="5, small 2")
-    p.add_argument("--seconds", type=float, help="of a load; 2, small 0.5; at least 2 on a link")
+    p.add_argument("--seconds", type=float, help="of a load, or so many half GB; 2, small 0.5; at least 2 on a link")
     p.add_argument("--only", default="", metavar="REGEX", help="rows whose name it is found in")
     p.add_argument("--systems", default="", metavar="A,B",
                    help=f"of {', '.join(SYSTEMS)}; all that are installed if not given")
@@ -190,7 +193,7 @@ def options():
     for name, usual, few in (("rounds", 5, 2), ("seconds", 2, 0.5)):
         if getattr(args, name) is None:
             setattr(args, name, few if args.small else usual)
-    args.bytes = GB // 8 if args.small else GB
+    args.bytes = round(GB * min(args.seconds / 2, 1))
     unknown = [n for n in args.systems.split(",") if n and n not in SYSTEMS]
     if unknown:
         p.error(f"no such system: {', '.join(unknown)}")

@@ -63,7 +63,7 @@ class Nginx(System):
 
 
 def requests(system, seconds):
-    said = subprocess.run(["wrk", "-t1", "-c64", f"-d{seconds:g}s",
+    said = subprocess.run(["wrk", "-t1", "-c64", f"-d{max(1, round(seconds))}s",
                            f"http://127.0.0.1:{system.port}/small"], capture_output=True, text=True,
                           check=True).stdout
     assert "Non-2xx" not in said and "Socket errors" not in said, said

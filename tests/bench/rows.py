@@ -32,6 +32,7 @@ class Row:
     fresh: bool = False         # wants a system that has just started
     systems: tuple = ()         # no others; () is all
     tunnels: bool = False       # not the row of what has no process
+    needs: str = ""             # an option of gotunnel server without which there is no such row
 
 
 def bulk(mode, streams):
@@ -152,10 +153,24 @@ def sessions(_, system, __):
     return (user_mib(system.server.pid) - before) * 1024 / 40,
 
 
+def workers(load, system, size):
+    """Downloads of two sessions at once, in all: with one worker and with two."""
+    rates, usual = [], system.server_more
+    try:
+        for number in (1, 2):
+            system.server_more = (*usual, "--workers", number)
+            system.restart()
+            ports = [system.port, system.add_client("second")[1]]
+            flows = [load.start("flow", port, 4, size.seconds, 0.5) for port in ports]
+            rates.append(sum(load.end(flow)["rate"] for flow in flows))
+    finally:
+        system.server_more = usual
+    return rates
+
+
 def bulk_row(name, mode, streams):
     return Row(name, bulk(mode, streams), (
-        Figure(name, "MB/s"), Figure(f"{name}, CPU of both ends", "s/GB", 2, less=True)),
-        )
+        Figure(name, "MB/s"), Figure(f"{name}, CPU of both ends", "s/GB", 2, less=True)))
 
 
 OURS = ("gotunnel-plain", "gotunnel-encrypted")
@@ -194,6 +209,11 @@ LOAD = (
                                    Figure("100 downloads", "MB/s"))),
     Row("beside stalled readers", stalled, (
         Figure(f"bulk down 1 beside {READERS} stalled readers", "MB/s"),)),
+)
+WORKERS = (
+    Row("workers", workers, (Figure("2 sessions, 1 worker", "MB/s"),
+                             Figure("2 sessions, 2 workers", "MB/s")),
+        fresh=True, systems=OURS, needs="--workers"),
 )
 
 

@@ -117,6 +117,25 @@ class Plain(GoTunnel):
     more = ("--plaintext", *GoTunnel.more)
 
 
+class Original(System):
+    """The gotunnel in Go whose options ours keep; GOTUNNEL_GO names it."""
+
+    group = "plain"
+    settings = "$GOTUNNEL_GO, as it comes"
+
+    @classmethod
+    def missing(cls):
+        path = os.environ.get("GOTUNNEL_GO")
+        return [] if path and shutil.which(path) else ["GOTUNNEL_GO"]
+
+    def start(self):
+        program, at, self.port = os.environ["GOTUNNEL_GO"], free_port(), free_port()
+        wait_port(at, self.spawn(program, "server", "-addr", f"{LOOP}:{at}", "-start-port", self.port,
+                                 "-token", TOKEN))
+        wait_port(self.port, self.spawn(program, "client", "-server", f"{LOOP}:{self.via(at)}",
+                                        "-local", f"{LOOP}:{self.origin}", "-token", TOKEN))
+
+
 class Ssh(System):
     """Its own sshd, as a plain process on a free port."""
 
@@ -279,6 +298,7 @@ SYSTEMS = {
     "bore": Bore,
     "frp-nomux": frp(False, False),
     "frp-mux": frp(True, False),
+    "gotunnel-go": Original,
     "gotunnel-encrypted": GoTunnel,
     "haproxy2-tls": HAProxyTls,
     "rathole-tls": RatholeTls,

@@ -15,6 +15,10 @@ CONNECT = ("connections, 1 at a time", "connections, 64 at a time")
 ECHO = ("echo 1 conn p50", "echo 1 conn p99")
 
 
+# The load, the origin and a client beside each worker.
+FREE = (os.cpu_count() or 1) >= 8
+
+
 class Targets:
     """Lines of the table; one whose figures are missing is left out."""
 
@@ -113,6 +117,10 @@ def memory(t):
     t.value("memory of the server for an idle session", ENCRYPTED, most=60)
 
 
+def workers(t):
+    t.ratio("2 sessions, 2 workers", ENCRYPTED, least=1.6 if FREE else 1, of="2 sessions, 1 worker")
+
+
 def executable(t, binary):
     """Its size without symbols."""
     with tempfile.NamedTemporaryFile() as out:
@@ -123,7 +131,7 @@ def executable(t, binary):
 
 def targets_table(results, binary):
     t = Targets(results)
-    for part in (on_loopback, beside_bulk, on_links, memory):
+    for part in (on_loopback, beside_bulk, on_links, memory, workers):
         part(t)
     executable(t, binary)
     return table(["figure", "system", "here", "target", ""], t.lines)
