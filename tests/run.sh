@@ -5,6 +5,8 @@
 #	sh tests/run.sh PART...		unit, sim, san, fuzz, e2e, lint or bench
 #
 # FUZZ_SECONDS	how long each fuzzer looks for something new (default 30)
+# BENCH_ARGS	options of every part of the bench, as "--rounds 2 --seconds 1"
+# BENCH_OUT	folder for its table and plot of tunnels beside each other
 # Ends with the line "N passed, N failed"; exits 1 if anything failed.
 set -u
 
@@ -267,9 +269,11 @@ run_bench() {
 	install haproxy openssh-client openssh-server openssl nginx-light wrk curl python3-pytest
 	say bench
 	build_release || return
-	# shellcheck disable=SC2086
-	for script in bench observe faults workers; do
-		/usr/bin/python3 tests/bench/$script.py --bin build/gotunnel ${BENCH_ARGS-} &&
+	for script in bench observe faults memory workers; do
+		out=
+		[ $script != bench ] || out=${BENCH_OUT:+--out $BENCH_OUT}
+		# shellcheck disable=SC2086
+		/usr/bin/python3 tests/bench/$script.py --bin build/gotunnel ${BENCH_ARGS-} $out &&
 			count 1 0 || count 0 1
 	done
 }

@@ -21,14 +21,16 @@ import sys
 import tempfile
 import time
 
+import pytest
+
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
 from links import LINKS, Way  # noqa: E402
 from plot import plot  # noqa: E402
 from procs import Load, build_load, first_line, free_port, on_signals, wait_port  # noqa: E402
 from results import Results, rows_table, table  # noqa: E402
-from rows import GB, LOAD, MEMORY, WORKERS, Figure, Row, tried  # noqa: E402
-from systems import OURS, SYSTEMS  # noqa: E402
+from rows import GB, LOAD, MEMORY, OURS, WORKERS, Figure, Row, tried  # noqa: E402
+from systems import SYSTEMS  # noqa: E402
 from targets import targets_table  # noqa: E402
 
 FILES = 20000           # open at once, of every process: peers take two a connection
@@ -63,14 +65,17 @@ class Bench:
 
     @staticmethod
     def begin(system):
-        try:
-            system.stop()
-            if system.network:
-                system.network.stop()
-            system.start()
-            system.broken = None
-        except Exception as error:
-            system.broken = f"does not start: {error}"
+        """Starts it, or anew; twice more if need be, as a free port may be taken meanwhile."""
+        for _ in range(3):
+            try:
+                system.stop()
+                if system.network:
+                    system.network.stop()
+                system.start()
+                system.broken = None
+                return
+            except (Exception, pytest.fail.Exception) as error:
+                system.broken = f"does not start: {error}"
 
     def stop(self):
         for thing in (*self.systems, *self.ways):
@@ -117,7 +122,7 @@ def on_loopback(bench, names):
     time.sleep(1)
     rest = {s.name: (s.procs, s.memory()) for s in tunnels}
     bench.measure(LOAD)
-    if any(re.search(bench.args.only, row.name) for row in LOAD):
+    if re.search(bench.args.only, REST.name):
         # One that began anew in between has no such figure.
         watch_memory(bench, [s for s in tunnels if s.procs is rest[s.name][0]], rest)
     bench.measure(WORKERS)
@@ -148,7 +153,8 @@ def on_links(bench, names):
 
 def about(args, binary, names, absent):
     lines = [f"{first_line(binary, 'version')}; {os.cpu_count()} processors, {os.uname().release}, "
-             "shared by load, both ends, the link between them and service",
+             "shared by load, both ends, the link between them and service, and what else ran: load "
+             f"average {args.load_before:.1f} at the start",
              f"{args.rounds} rounds of {args.seconds:g} s or {args.bytes / GB:g} GB; "
              "median (least–most)"]
     text = "\n".join(lines) + "\n\n"
@@ -203,6 +209,7 @@ def options():
 def main():
     args = options()
     on_signals()
+    args.load_before = os.getloadavg()[0]
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, FILES), hard))
     wanted = [n for n in args.systems.split(",") if n] or list(SYSTEMS)

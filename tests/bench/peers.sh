@@ -45,16 +45,17 @@ rathole() {
 		--features server,client,tls
 }
 
-# frp's module replaces others, so it is built in a copy and not by go install.
-frp() {
-	version=v0.61.1
-	go mod download "github.com/fatedier/frp@$version" || return
-	rm -rf "$cache/frp" || return
-	cp -r "$(go env GOMODCACHE)/github.com/fatedier/frp@$version" "$cache/frp" &&
-		chmod -R u+w "$cache/frp" && cd "$cache/frp" &&
-		go build -o "$bin/" ./cmd/frps ./cmd/frpc
+# from_module MODULE@VERSION PACKAGE...: in a copy, as go install refuses frp's module, which
+# replaces others, and wants a list of versions that not every proxy has.
+from_module() {
+	module=github.com/$1
+	shift
+	go mod download "$module" || return
+	rm -rf "$cache/source" || return
+	cp -r "$(go env GOMODCACHE)/$module" "$cache/source" && chmod -R u+w "$cache/source" &&
+		(cd "$cache/source" && go build -trimpath -ldflags=-s -o "$bin/" "$@")
 	done=$?
-	cd "$cache" && rm -rf "$cache/frp"
+	rm -rf "$cache/source"
 	return $done
 }
 
@@ -72,10 +73,10 @@ else
 fi
 if command -v go >/dev/null; then
 	if missing chisel; then
-		try chisel env GOBIN="$bin" go install github.com/jpillora/chisel@v1.10.1
+		try chisel from_module jpillora/chisel@v1.10.1 .
 	fi
 	if missing frps || missing frpc; then
-		try frp frp
+		try frp from_module fatedier/frp@v0.61.1 ./cmd/frps ./cmd/frpc
 	fi
 else
 	printf 'no go: chisel and frp are left out\n'

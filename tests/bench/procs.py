@@ -205,8 +205,11 @@ class Load:
 
     @staticmethod
     def said(proc, text):
-        lines = text.strip().split("\n")
-        said = json.loads(lines[-1] or '{"error": "the load ended without a word"}')
+        last = text.strip().split("\n")[-1]
+        try:
+            said = json.loads(last)
+        except ValueError:
+            raise Failure(f"load {' '.join(map(str, proc.words))} said {last!r}") from None
         if "error" in said:
             raise Failure(said["error"])
         return said

@@ -307,4 +307,3 @@ SYSTEMS = {
     "frp-nomux-tls": frp(False, True),
     "frp-mux-tls": frp(True, True),
 }
-OURS = ("gotunnel-plain", "gotunnel-encrypted")

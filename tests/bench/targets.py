@@ -41,7 +41,7 @@ class Targets:
         value = mine / theirs
         against = whose if whose != system else f"own {of}"
         self.add(figure + note, system, f"{value:.2f} × {against}",
-                 f"≥ {least:g}" if least is not None else f"≤ {most:g}",
+                 f"≥ {least:g}" if least is not None else f"≤ {most:.3g}",
                  value >= least if least is not None else value <= most)
 
     def value(self, figure, system, least=None, most=None, above=None, digits=1):
@@ -52,7 +52,7 @@ class Targets:
             return
         over = f" above {above.split(': ')[-1]}" if above else ""
         self.add(figure, system, f"{mine - base:.{digits}f}{over}",
-                 f"≥ {least:g}" if least is not None else f"≤ {most:g}",
+                 f"≥ {least:g}" if least is not None else f"≤ {most:.3g}",
                  mine - base >= least if least is not None else mine - base <= most)
 
 
