@@ -1,8 +1,11 @@
 """Bars of a few figures as SVG, plain beside encrypted; legible on a light page and a dark one."""
 from xml.sax.saxutils import escape
 
+from links import FAST
+
 PANELS = ("bulk down 1", "bulk up 16", "echo 64 conns", "connections, 1 at a time",
-          "echo beside a download p99", "memory an idle connection, both ends")
+          "echo beside a download p99", f"{FAST}: download",
+          f"{FAST}: echo beside the download p50", "memory an idle connection, both ends")
 WIDTH, NAMES, NUMBERS, BAR, GAP, HEAD = 430, 130, 62, 16, 6, 40
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #1f2328 }
