@@ -49,11 +49,12 @@ rathole() {
 # replaces others, and wants a list of versions that not every proxy has.
 from_module() {
 	module=github.com/$1
+	named="-X github.com/jpillora/chisel/share.BuildVersion=${1#*@}"
 	shift
 	go mod download "$module" || return
 	rm -rf "$cache/source" || return
 	cp -r "$(go env GOMODCACHE)/$module" "$cache/source" && chmod -R u+w "$cache/source" &&
-		(cd "$cache/source" && go build -trimpath -ldflags=-s -o "$bin/" "$@")
+		(cd "$cache/source" && go build -trimpath -ldflags="-s $named" -o "$bin/" "$@")
 	done=$?
 	rm -rf "$cache/source"
 	return $done
