@@ -171,6 +171,7 @@ def write(bench, names, absent):
     groups = [(title, [n for n in names if SYSTEMS[n].group in (kind, "both")])
               for title, kind in (("Plain", "plain"), ("Encrypted", "encrypted"))]
     text = about(bench.args, bench.binary, names, absent)
+    groups = [group for group in groups if group[1]]
     for title, systems in groups:
         text += f"\n{title}:\n\n" + rows_table(results, results.rows, systems)
     text += "\nTargets:\n\n" + targets_table(results, bench.binary)
