@@ -216,8 +216,12 @@ class Load:
 
 
 def on_signals():
-    """SIGTERM ends the bench as SIGINT does: what it started is stopped."""
+    """The first signal ends the bench, and what it started is stopped; a second changes nothing."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
     def leave(number, _):
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
         sys.exit(128 + number)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, leave)
+    for each in signals:
+        signal.signal(each, leave)
