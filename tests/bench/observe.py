@@ -185,10 +185,14 @@ def at_rest(folder, binary, count):
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--bin", default="build/gotunnel")
-    p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--seconds", type=float, default=2)
-    p.add_argument("--tunnels", type=int, default=1000)
+    p.add_argument("--rounds", type=int, help="5, small 2")
+    p.add_argument("--seconds", type=float, help="of a load; 2, small 1")
+    p.add_argument("--tunnels", type=int, help="1000, small 200")
+    p.add_argument("--small", action="store_true", help="a quick run of everything")
     args = p.parse_args()
+    for name, usual, few in (("rounds", 5, 2), ("seconds", 2, 1), ("tunnels", 1000, 200)):
+        if getattr(args, name) is None:
+            setattr(args, name, few if args.small else usual)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="gotunnel-bench-"))
     folder.chmod(0o755)
     binary = pathlib.Path(args.bin).resolve()
