@@ -87,8 +87,9 @@ def far(load, system, size):
 
 
 def foreign(load, system, size):
-    """Its share of the link beside a flow that knows nothing of it and fills the queue."""
+    """Its share of the link beside a flow that knows nothing of it and fills the same queue."""
     system.network.settle()
+    mode = "flood" if system.inner_dials else "flow"
     network = system.network.networks[-1]
     target = network.target
     download = load.start("flow", system.port, 1, seconds(size), WARM_S)
@@ -96,7 +97,7 @@ def foreign(load, system, size):
     try:
         time.sleep(1)
         network.tell("target", "127.0.0.1", system.origin)
-        other = load.start("flow", network.port, 1, seconds(size), WARM_S - 1)
+        other = load.start(mode, network.port, 1, seconds(size), WARM_S - 1)
         mine, theirs = load.end(download)["rate"], load.end(other)["rate"]
         return mine, mine / (mine + theirs)
     finally:

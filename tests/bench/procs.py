@@ -92,6 +92,7 @@ class System:
     group = "both"              # plain, encrypted, or both: in both tables
     programs = ()               # what it needs
     settings = ""
+    inner_dials = True          # over the link, so that a download is an upload to the link
 
     def __init__(self, name, folder, origin, binary, network=None):
         self.name, self.folder, self.origin, self.binary = name, folder / name, origin, binary

@@ -18,6 +18,7 @@ LOOP = "127.0.0.1"
 
 class Direct(System):
     settings = "no tunnel"
+    inner_dials = False
 
     def start(self):
         self.port = self.via(self.origin)
@@ -27,6 +28,7 @@ class HAProxy(System):
     group = "plain"
     programs = ("haproxy",)
     settings = "two hops, mode tcp, nbthread 1"
+    inner_dials = False
     to_next = on_next = ""
 
     @classmethod
@@ -141,7 +143,8 @@ class Ssh(System):
 
     group = "encrypted"
     programs = ("ssh", "sshd", "ssh-keygen")
-    settings = "ssh -R; cipher aes128-gcm@openssh.com, no compression"
+    settings = ("ssh -R with a command, as -N leaves Nagle's algorithm on; "
+                "cipher aes128-gcm@openssh.com, no compression")
 
     @classmethod
     def version(cls):
@@ -167,10 +170,11 @@ class Ssh(System):
         kind, blob = (self.folder / "host.pub").read_text().split()[:2]
         (self.folder / "known").write_text(f"[{LOOP}]:{to} {kind} {blob}\n")
         client = self.spawn(
-            "ssh", "-F", "none", "-N", "-p", to, "-i", self.folder / "user", "-o", "BatchMode=yes",
+            "ssh", "-F", "none", "-T", "-p", to, "-i", self.folder / "user", "-o", "BatchMode=yes",
             "-o", f"UserKnownHostsFile={self.folder / 'known'}", "-o", "IdentitiesOnly=yes",
             "-o", "ExitOnForwardFailure=yes", "-o", "Ciphers=aes128-gcm@openssh.com",
-            "-R", f"{LOOP}:{self.port}:{LOOP}:{self.origin}", f"{getpass.getuser()}@{LOOP}")
+            "-R", f"{LOOP}:{self.port}:{LOOP}:{self.origin}", f"{getpass.getuser()}@{LOOP}",
+            "exec sleep infinity")
         wait_port(self.port, client)
 
 

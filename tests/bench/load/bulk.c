@@ -20,12 +20,17 @@ static struct conn **dial_all(uint16_t port, char kind, unsigned streams, uint64
 	return all;
 }
 
+static double moved(const struct conn *c)
+{
+	return (double)(c->got + c->sent);
+}
+
 static double sum(struct conn **all, unsigned streams)
 {
 	double bytes = 0;
 
 	for (unsigned i = 0; i < streams; i++)
-		bytes += (double)(all[i]->got + all[i]->sent);
+		bytes += moved(all[i]);
 	return bytes;
 }
 
@@ -93,13 +98,13 @@ void bulk(uint16_t port, char kind, unsigned streams, uint64_t bytes)
 		sum(all, streams) / 1e6 / took, sum(all, streams), took);
 }
 
-/* Jain's index of what each stream got since `from`: 1 when all got the same. */
-static void print_flow(struct conn **all, const uint64_t *from, unsigned streams, double took)
+/* Jain's index of what each stream moved since `from`: 1 when all got the same. */
+static void print_flow(struct conn **all, const double *from, unsigned streams, double took)
 {
 	double bytes = 0, squares = 0, least = 1e300, most = 0;
 
 	for (unsigned i = 0; i < streams; i++) {
-		double x = (double)(all[i]->got - from[i]);
+		double x = moved(all[i]) - from[i];
 
 		bytes += x;
 		squares += x * x;
@@ -112,11 +117,11 @@ static void print_flow(struct conn **all, const uint64_t *from, unsigned streams
 		most / 1e6 / took);
 }
 
-void flow(uint16_t port, unsigned streams, double seconds, double warm)
+void flow(uint16_t port, char kind, unsigned streams, double seconds, double warm)
 {
 	double begun, seen = 0, since = 0, counted = 0, t;
-	struct conn **all = dial_all(port, 'D', streams, UINT64_C(1) << 60);
-	uint64_t *from = calloc(streams, sizeof *from);
+	struct conn **all = dial_all(port, kind, streams, UINT64_C(1) << 60);
+	double *from = calloc(streams, sizeof *from);
 	struct epoll_event events[EVENTS];
 
 	if (!from)
@@ -126,13 +131,13 @@ void flow(uint16_t port, unsigned streams, double seconds, double warm)
 		int n = epoll_wait(epfd, events, EVENTS, 10);
 
 		for (int i = 0; i < n; i++)
-			read_bulk(events[i].data.ptr);
+			move(events[i].data.ptr, events[i].events);
 		mind_stall(all, streams, &seen, &since);
 		if (counted > 0 || t - begun < warm)
 			continue;
 		counted = now();
 		for (unsigned i = 0; i < streams; i++)
-			from[i] = all[i]->got;
+			from[i] = moved(all[i]);
 	}
 	print_flow(all, from, streams, now() - (counted > 0 ? counted : begun));
 }

@@ -62,7 +62,7 @@ size_t read_bulk(struct conn *c);
 /* The modes. */
 void origin(uint16_t port);
 void bulk(uint16_t port, char kind, unsigned streams, uint64_t bytes);
-void flow(uint16_t port, unsigned streams, double seconds, double warm);
+void flow(uint16_t port, char kind, unsigned streams, double seconds, double warm);
 void stalled(uint16_t port, unsigned streams, uint64_t bytes);
 void echo(uint16_t port, unsigned count, double seconds, double rate);
 void connects(uint16_t port, unsigned parallel, double seconds);

@@ -6,6 +6,7 @@
  *	load up PORT STREAMS BYTES
  *	load flow PORT STREAMS SECONDS WARM	downloads without end, counted for SECONDS
  *						after WARM; with Jain's index of them
+ *	load flood PORT STREAMS SECONDS WARM	the same of uploads, as the kernel took them
  *	load echo PORT CONNS SECONDS		64 bytes there and back, closed loop
  *	load paced PORT CONNS SECONDS RATE	the same at a rate, against the time
  *						each was meant to leave
@@ -24,8 +25,8 @@
  * the origin had at once since it was asked before, as 8 bytes. Bulk carries its
  * block number at each 64 KiB: loss shows. Prints one line of JSON (hold and
  * stalled a first one when they stand); everything is bounded in time, and 10 s
- * in which nothing moves are a stall. SIGTERM ends flow, echo and paced early,
- * with what they measured until then.
+ * in which nothing moves are a stall. SIGTERM ends flow, flood, echo and paced
+ * early, with what they measured until then.
  */
 #define _GNU_SOURCE
 #include "load.h"
@@ -43,7 +44,8 @@ struct words {
 static void on_origin(const struct words *w) { origin(w->port); }
 static void on_down(const struct words *w) { bulk(w->port, 'D', w->count, (uint64_t)w->amount); }
 static void on_up(const struct words *w) { bulk(w->port, 'U', w->count, (uint64_t)w->amount); }
-static void on_flow(const struct words *w) { flow(w->port, w->count, w->amount, w->more); }
+static void on_flow(const struct words *w) { flow(w->port, 'D', w->count, w->amount, w->more); }
+static void on_flood(const struct words *w) { flow(w->port, 'U', w->count, w->amount, w->more); }
 static void on_echo(const struct words *w) { echo(w->port, w->count, w->amount, 0); }
 static void on_paced(const struct words *w) { echo(w->port, w->count, w->amount, w->more); }
 static void on_connect(const struct words *w) { connects(w->port, w->count, w->amount); }
@@ -61,6 +63,7 @@ static const struct mode {
 	{ "down", 3, false, on_down },
 	{ "up", 3, false, on_up },
 	{ "flow", 4, true, on_flow },
+	{ "flood", 4, true, on_flood },
 	{ "echo", 3, true, on_echo },
 	{ "paced", 4, true, on_paced },
 	{ "connect", 3, false, on_connect },
