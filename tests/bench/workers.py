@@ -20,7 +20,8 @@ import sys
 import tempfile
 import time
 
-from bench import HERE, TOKEN, free_port, wait_port
+from procs import build_load, free_port, wait_port
+from systems import TOKEN
 
 GB = 10 ** 9
 ROWS = [("down", 1), ("up", 1), ("down", 16), ("up", 16)]
@@ -91,8 +92,7 @@ def main():
     p.add_argument("--workers", default="1,2")
     args, _ = p.parse_known_args()     # the other benches take more
     folder, setups = pathlib.Path(tempfile.mkdtemp(prefix="gotunnel-bench-")), {}
-    load, port = folder / "load", free_port()
-    subprocess.run(["cc", "-O2", "-Wall", "-o", load, HERE / "load.c"], check=True)
+    load, port = build_load(folder), free_port()
     origin = subprocess.Popen([load, "origin", str(port)])
     try:
         wait_port(port)
