@@ -128,8 +128,12 @@ static struct state_entry describe(struct session *s, struct stream *st)
 		st->out = STREAM_RESET;
 		s->counts.resets_sent++;
 	}
-	if (st->out == STREAM_RESET)
+	if (st->out == STREAM_RESET) {
 		e.reset = (uint16_t)(st->reset_code ? st->reset_code : CODE_CANCELLED);
+		/* A CLOSE may be lost, and this STATE: who has the stream answers, and
+		 * before that it is not over. */
+		st->has_closed = false;
+	}
 	if (st->out == STREAM_CLOSED || st->out == STREAM_RESET)
 		e.final = st->send.sent;
 	return e;
