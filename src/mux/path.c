@@ -6,6 +6,8 @@
 
 enum {
 	ALLOWANCE_US = 2500,
+	TURN_US = 500,			/* how long a frame takes, of several streams */
+	ALONE_US = 1000,		/* and of one alone */
 	RATE_US = 100 * 1000,		/* a tenth of the window of the rate */
 	ASK_US = 5 * 1000 * 1000,	/* half the window of the round trip */
 	TEST_US = 4 * 1000 * 1000,	/* while shared */
@@ -472,12 +474,12 @@ uint32_t path_frame(const struct path *p, bool is_alone)
 {
 	if (!p->rate)
 		return PATH_FRAME_UNKNOWN;
-	return within(moved(p->rate, is_alone ? 1000 : 250), PATH_FRAME_LEAST, PATH_FRAME_MOST);
+	return within(moved(p->rate, is_alone ? ALONE_US : TURN_US), PATH_FRAME_LEAST, PATH_FRAME_MOST);
 }
 
 uint32_t path_lowat(const struct path *p)
 {
 	if (!p->rate)
 		return PATH_LOWAT_MOST;
-	return within(moved(p->rate, 1000), PATH_LOWAT_LEAST, PATH_LOWAT_MOST);
+	return within(moved(p->rate, ALONE_US), PATH_LOWAT_LEAST, PATH_LOWAT_MOST);
 }
