@@ -93,7 +93,7 @@ void path_sent(struct path *p, uint64_t n, uint64_t now_us)
 	p->put += n;
 	p->sent_us = now_us;
 	if (!p->marks && flight + n > least(PATH_QUIET, p->cap / 4))
-		p->marks = malloc(PATH_MARKS * sizeof *p->marks);
+		p->marks = calloc(PATH_MARKS, sizeof *p->marks);
 	if (!p->marks || p->count == PATH_MARKS)
 		return; /* Without a mark there is one sample less. */
 	if (p->count)
