@@ -161,7 +161,7 @@ static struct tls_context *context_new(void)
 		return NULL;
 	context->key_update = KEY_UPDATE_BYTES;
 	context->ssl = SSL_CTX_new(TLS_method());
-	if (!context->ssl || !bio_method() ||
+	if (!context->ssl || !bio_method() || verify_init() < 0 ||
 		!SSL_CTX_set_min_proto_version(context->ssl, TLS1_3_VERSION) ||
 		!SSL_CTX_set_max_proto_version(context->ssl, TLS1_3_VERSION) ||
 		SSL_CTX_set_alpn_protos(context->ssl, alpn, sizeof alpn - 1) != 0) {

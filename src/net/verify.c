@@ -23,6 +23,11 @@ static int slot(void)
 	return index;
 }
 
+int verify_init(void)
+{
+	return slot() < 0 ? -1 : 0;
+}
+
 static struct verify *verify_of(SSL *ssl)
 {
 	return SSL_get_ex_data(ssl, slot());

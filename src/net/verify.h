@@ -24,6 +24,10 @@ struct verify {
 	bool is_made;		/* the certificate of a server without --tls */
 };
 
+/* Asks for what is asked for once a process; before any thread is made, and before
+ * any of the others. 0 or -1. */
+int verify_init(void);
+
 /* Connections of this context check their peer. */
 void verify_install(struct ssl_ctx_st *context);
 
