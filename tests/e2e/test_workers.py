@@ -5,6 +5,7 @@ GOTUNNEL_TEST_WORKERS=N lets every other test run with so many, too.
 import collections
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -15,7 +16,7 @@ import urllib.request
 
 import pytest
 
-from kit import limit, ports, until, wire
+from kit import SANITIZED, limit, ports, until, wire
 from kit.origin import echo
 from kit.place import Place, echoes
 from kit.strangers import call
@@ -136,9 +137,16 @@ def test_many_clients(rig, serve, start):
     until(lambda: stats(server)["sessions_open"] == 5, 10, "one session less")
 
 
-def test_one_worker_has_one_thread(start, raw):
-    """No thread, and nobody has a home elsewhere."""
-    server = start(workers=1, state_dir=None)
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer has a thread of its own")
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_each_worker_has_a_thread(start, count):
+    """And the first one's is the process's."""
+    server = start(workers=count)
+    assert len(os.listdir(f"/proc/{server.pid}/task")) == count
+
+
+def test_with_one_worker_nobody_moves(start, raw):
+    server = start(workers=1)
     raw(server).login(**instance(1)).bind()
     assert stats(server)["workers"] == 1
     assert not HOME.search(server.err.text)
