@@ -416,6 +416,7 @@ def test_what_is_not_http(rig, serve):
         s.sendall(b"hello, this is no HTTP\r\n")
         read_exactly(s, 24)
     good.wait_err("TCP ")
+    server.wait_err("tunnel=a:1")       # before another worker tells of the other one
     assert lines(good.err, "TCP") == ["TCP   ✓ PEER   closed   ↑ 24 B ↓ 24 B TIME"]
 
     def rude_service(sock):
@@ -427,6 +428,7 @@ def test_what_is_not_http(rig, serve):
         s.sendall(b"\0")
         ending(s)
     rude.wait_err("TCP ")
+    server.wait_err("tunnel=b:1")
     assert lines(rude.err, "TCP") == ["TCP   ✗ PEER   reset by service   ↑ 1 B ↓ 0 B TIME"]
     with connect("127.0.0.1", good.port) as s:
         s.sendall(b"x")
