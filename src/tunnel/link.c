@@ -58,13 +58,6 @@ static void on_shutdown(void *owner, uint32_t drain_ms)
 	l->ops->on_shutdown(l, drain_ms);
 }
 
-static void on_output(void *owner)
-{
-	struct link *l = owner;
-
-	link_wake(l);
-}
-
 static void on_bind(void *owner, const struct bind_request *request)
 {
 	struct link *l = owner;
@@ -181,7 +174,8 @@ static void on_resume_refused(void *owner, enum code code)
 	l->ops->on_resume_refused(l, code);
 }
 
-static void on_over(void *owner)
+/* There is something to say, or nothing more. */
+static void on_change(void *owner)
 {
 	link_wake(owner);
 }
@@ -199,7 +193,7 @@ static const struct session_ops session_ops = {
 	.on_resume = on_resume,
 	.on_resume_refused = on_resume_refused,
 	.on_shutdown = on_shutdown,
-	.on_output = on_output,
+	.on_output = on_change,
 	.on_bind = on_bind,
 	.on_unbind = on_unbind,
 	.on_answer = on_answer,
@@ -209,7 +203,7 @@ static const struct session_ops session_ops = {
 	.on_data = on_data,
 	.on_close = on_close,
 	.on_reset = on_reset,
-	.on_over = on_over,
+	.on_over = on_change,
 	.pull = on_pull,
 };
 
