@@ -191,7 +191,8 @@ def options():
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--bin", default="build/gotunnel")
     p.add_argument("--rounds", type=int, help="5, small 2")
-    p.add_argument("--seconds", type=float, help="of a load, or so many half GB; 2, small 0.5; at least 2 on a link")
+    p.add_argument("--seconds", type=float, help="of a load, or so many half GB, at most 1 GB; "
+                   "2, small 0.5; at least 2 on a link")
     p.add_argument("--only", default="", metavar="REGEX", help="rows whose name it is found in")
     p.add_argument("--systems", default="", metavar="A,B",
                    help=f"of {', '.join(SYSTEMS)}; all that are installed if not given")

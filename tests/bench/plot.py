@@ -24,7 +24,8 @@ def text(x, y, words, kind="", anchor="start"):
 
 def bar(x, y, width, name):
     kind = "ours" if name.startswith("gotunnel") else "none" if name == "direct" else "bar"
-    return f'<rect x="{x:g}" y="{y:g}" width="{max(width, 1):.1f}" height="{BAR}" rx="2" class="{kind}"/>'
+    return (f'<rect x="{x:g}" y="{y:g}" width="{max(width, 1):.1f}" height="{BAR}" rx="2" '
+            f'class="{kind}"/>')
 
 
 def panel(x, y, title, figure, bars):
