@@ -167,8 +167,9 @@ static enum code say_state(struct session *s)
 
 		if (frame.count == STATE_ENTRIES_MAX && !say(s, &frame, false))
 			break;
+		/* None is over by this alone: it stays for what the peer says of it, and
+		 * a RESET among that is answered. */
 		frame.entries[frame.count++] = describe(s, st);
-		stream_settle(s, st); /* A RESET may have been the answer to one. */
 	}
 	free(ids);
 	return say(s, &frame, true) ? CODE_OK : CODE_OVERLOADED;
