@@ -132,6 +132,7 @@ static void on_end(void *owner, const struct session_end *end)
 	l->finish_us = worker_now(l->worker);
 	if (l->ops->on_end)
 		l->ops->on_end(l, end);
+	arm(l, l->finish_us + LAST_WORDS_US);
 	link_wake(l); /* The flush sends the last words and closes. */
 }
 

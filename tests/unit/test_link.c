@@ -116,11 +116,43 @@ static void a_link_ends_by_its_peer_or_its_timer(void **state)
 	assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+/* What a session has to say at its end is in the way of nothing: a peer that takes
+ * no byte has two seconds for it. */
+static void last_words_that_nobody_takes(void **state)
+{
+	static char much[256 * 1024];
+	uint64_t deadline = uv_hrtime() + UINT64_C(15000000000);
+	uv_loop_t loop;
+	struct worker w;
+	struct link *l;
+	int other;
+
+	(void)state;
+	assert_int_equal(uv_loop_init(&loop), 0);
+	assert_int_equal(worker_init(&w, &loop), 0);
+	ended = closed = 0;
+	l = open_link(&w, 1000, &other);
+	while (send(l->conn.sock.fd, much, sizeof much, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+		;
+	while (!closed && uv_hrtime() < deadline) {
+		uv_run(&loop, UV_RUN_NOWAIT);
+		usleep(1000);
+	}
+	assert_int_equal(ended, 1);
+	assert_int_equal(closed, 1);
+	close(other);
+	worker_close(&w);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	worker_fini(&w);
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_link_ends_once_although_its_timer_is_due),
 		cmocka_unit_test(a_link_ends_by_its_peer_or_its_timer),
+		cmocka_unit_test(last_words_that_nobody_takes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
