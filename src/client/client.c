@@ -272,6 +272,7 @@ static int prepare(struct client *c)
  */
 static void run_loop(struct client *c)
 {
+	poller_embrace(&c->worker.poller);
 	while (c->state != CLIENT_DONE && uv_run(&c->loop, UV_RUN_ONCE))
 		;
 	for (int i = 0; i < CLOSING_TURNS && uv_run(&c->loop, UV_RUN_NOWAIT); i++)

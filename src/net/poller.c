@@ -55,13 +55,6 @@ static void run_deferred(struct poller *p)
 		uv_idle_start(&p->idle, on_idle);
 }
 
-/* The last of a turn, before the loop sleeps. */
-static void on_prepare(uv_prepare_t *prepare)
-{
-	run_deferred(prepare->data);
-	log_flush();
-}
-
 static void dispatch(struct sock *s, uint32_t events)
 {
 	if (events & EPOLLIN)
@@ -75,16 +68,19 @@ static void dispatch(struct sock *s, uint32_t events)
 	s->on_event(s);
 }
 
-static int dispatch_batch(struct poller *p)
+/* What the own set has, waiting for it that long at most. */
+static int dispatch_batch(struct poller *p, int timeout_ms)
 {
 	struct epoll_event events[BATCH];
-	int n = epoll_wait(p->epfd, events, BATCH, 0);
+	int n = epoll_wait(p->epfd, events, BATCH, timeout_ms);
 
 	p->batch = events;
 	p->count = n > 0 ? n : 0;
 	p->running = true; /* Deferred turns run right after; no need to wake. */
 	for (p->at = 0; p->at < p->count; p->at++)
-		if (events[p->at].data.ptr)
+		if (events[p->at].data.ptr == p)
+			p->uv_is_ready = true;
+		else if (events[p->at].data.ptr)
 			dispatch(events[p->at].data.ptr, events[p->at].events);
 	p->running = false;
 	p->batch = NULL;
@@ -98,9 +94,45 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	(void)status;
 	(void)events;
 	for (int i = 0; i < BATCHES_A_TURN; i++)
-		if (dispatch_batch(p) < BATCH)
+		if (dispatch_batch(p, 0) < BATCH)
 			break;
 	run_deferred(p);
+}
+
+/* Whether libuv itself has something to do, and else when, for epoll_wait(). */
+static int uv_timeout(struct poller *p)
+{
+	uv_update_time(p->loop); /* By which it tells whether a timer is due. */
+	return uv_backend_timeout(p->loop);
+}
+
+/* Sleeps in the own set, as long as only sockets have something to say. */
+static void serve(struct poller *p)
+{
+	int timeout_ms;
+
+	uv_idle_stop(&p->idle); /* Until there is reason not to sleep. */
+	while (list_is_empty(&p->deferred) && (timeout_ms = uv_timeout(p)) != 0) {
+		p->uv_is_ready = false;
+		dispatch_batch(p, timeout_ms);
+		run_deferred(p);
+		log_flush();
+		if (p->uv_is_ready)
+			break;
+	}
+	if (p->is_outer)
+		uv_idle_start(&p->idle, on_idle); /* libuv looks, and does not sleep. */
+}
+
+/* The last of a turn, before the loop sleeps. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct poller *p = prepare->data;
+
+	run_deferred(p);
+	log_flush();
+	if (p->is_outer)
+		serve(p);
 }
 
 int poller_init(struct poller *p, uv_loop_t *loop)
@@ -127,6 +159,25 @@ int poller_init(struct poller *p, uv_loop_t *loop)
 	return 0;
 }
 
+int poller_embrace(struct poller *p)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = p };
+
+	if (uv_is_closing((uv_handle_t *)&p->poll))
+		return 0; /* There is nothing to sleep for. */
+	/* Neither set may be in the other at the same time. */
+	uv_poll_stop(&p->poll);
+	if (epoll_ctl(p->epfd, EPOLL_CTL_ADD, uv_backend_fd(p->loop), &event) < 0) {
+		int err = -errno;
+
+		uv_poll_start(&p->poll, UV_READABLE, on_poll);
+		return err;
+	}
+	uv_ref((uv_handle_t *)&p->prepare);
+	p->is_outer = true;
+	return 0;
+}
+
 static void on_close(uv_handle_t *handle)
 {
 	struct poller *p = handle->data;
@@ -138,6 +189,7 @@ static void on_close(uv_handle_t *handle)
 void poller_close(struct poller *p)
 {
 	run_deferred(p);
+	p->is_outer = false;
 	uv_close((uv_handle_t *)&p->poll, on_close);
 	uv_close((uv_handle_t *)&p->prepare, on_close);
 	uv_close((uv_handle_t *)&p->idle, on_close);

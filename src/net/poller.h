@@ -14,7 +14,8 @@
  * relay pauses and resumes its sockets all the time. So the sockets stand in
  * one edge-triggered epoll set of our own, which itself is a single uv_poll_t
  * of the loop: registering costs one syscall a socket for its whole life, and
- * pausing costs none. The price is one epoll_wait a turn.
+ * pausing costs none. The price is a second epoll_wait a turn; who calls
+ * poller_embrace() does not pay it: then libuv's own set stands in this one.
  *
  * Edge-triggered means: `readable` and `writable` are set by the kernel's
  * event and stay set until the owner, who reads or writes, sees EAGAIN and
@@ -31,6 +32,8 @@ struct poller {
 	int at, count;
 	struct list deferred;
 	bool running;		/* deferred turns run before the loop sleeps anyway */
+	bool is_outer;		/* libuv's descriptor stands in our set */
+	bool uv_is_ready;	/* and has something to say */
 	unsigned handles;	/* libuv handles not yet closed */
 };
 
@@ -52,6 +55,12 @@ struct turn {
 
 /* 0 or -errno. */
 int poller_init(struct poller *p, uv_loop_t *loop);
+
+/* From now on the loop sleeps in the poller's own set, in which libuv's stands, and
+ * goes on to libuv only when a timer, a signal or a thread of it has something
+ * to say. Before the first turn, and for uv_run() in its modes that wait: in
+ * UV_RUN_NOWAIT it would wait, too. 0, or -errno and nothing is changed. */
+int poller_embrace(struct poller *p);
 
 /* Runs what is deferred and begins to close the libuv handles; run the loop
  * until they are. The struct must live that long. No socket may be open any

@@ -50,9 +50,7 @@ void house_unlock(struct house *house)
 
 static void run(void *arg)
 {
-	struct hub *h = arg;
-
-	uv_run(&h->loop, UV_RUN_DEFAULT);
+	hub_run(arg);
 }
 
 int house_start(struct house *house)

@@ -262,6 +262,12 @@ static void share_budget(struct hub *h)
 	h->worker.budget.total = &house->budget;
 }
 
+void hub_run(struct hub *h)
+{
+	poller_embrace(&h->worker.poller); /* Without it all is as well, but slower. */
+	uv_run(&h->loop, UV_RUN_DEFAULT);
+}
+
 int hub_init(struct hub *h, struct house *house, unsigned index)
 {
 	const struct server_config *c = house->config;

@@ -49,6 +49,9 @@ struct hub {
 /* 0 or -errno. */
 int hub_init(struct hub *h, struct house *house, unsigned index);
 
+/* Runs its loop until everything on it is closed; in its thread. */
+void hub_run(struct hub *h);
+
 /* Begins to close what the loop waits for; on its thread, or without one. */
 void hub_close(struct hub *h);
 /* After the loop has ended; without hub_init() harmless. */

@@ -361,7 +361,7 @@ static int run(struct house *house)
 	house->exit = err ? fail_to_start(err) : begin(house);
 	if (house->exit)
 		close_house(house);
-	uv_run(&h->loop, UV_RUN_DEFAULT);
+	hub_run(h);
 	leases_save(&house->leases);
 	return house->exit;
 }
