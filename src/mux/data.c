@@ -53,27 +53,30 @@ static uint64_t ahead(const struct stream *st)
 		SESSION_FRAME_MIN;
 }
 
+uint64_t data_cut(uint64_t max, uint64_t credit, uint64_t most)
+{
+	if (credit <= max)
+		return credit;
+	if (credit - max >= SESSION_FRAME_MIN)
+		return max;
+	if (credit >= 2 * SESSION_FRAME_MIN)
+		return credit - SESSION_FRAME_MIN;
+	return credit <= most ? credit : max;
+}
+
 /* The largest payload st may send now. */
 static size_t frame_room(const struct session *s, const struct stream *st, bool fresh, size_t left)
 {
 	const struct list *other = fresh ? &s->bulk : &s->fresh;
 	bool alone = list_is_empty(other) && st->ready.next == st->ready.prev;
 	uint64_t max = path_frame(&s->path, alone);
-	uint64_t credit = data_allowance(s, st);
+	uint64_t most = s->max_frame < left ? s->max_frame : left;
 
 	if (fresh && !alone && max > ahead(st))
 		max = ahead(st);
 	if (!fresh && !alone && max > st->deficit)
 		max = st->deficit;
-	if (max > s->max_frame)
-		max = s->max_frame;
-	if (max > left)
-		max = left;
-	/* No rest that would be too small for a frame: the last one ends at the
-	 * limit, by which the peer sees that its window stops us. */
-	if (max >= 2 * SESSION_FRAME_MIN && credit > max && credit - max < SESSION_FRAME_MIN)
-		max = credit - SESSION_FRAME_MIN;
-	return (size_t)(max < credit ? max : credit);
+	return (size_t)data_cut(max < most ? max : most, data_allowance(s, st), most);
 }
 
 /* Where st belongs now. A turn that the end of a batch cut short goes on in

@@ -19,6 +19,12 @@ uint64_t data_allowance(const struct session *s, const struct stream *st);
 /* Whether credit lets st send a frame worth its head. */
 bool data_has_credit(const struct session *s, const struct stream *st);
 
+/* How long a frame is that should have `max` bytes, of a stream that may send `credit`;
+ * `most` is what a frame can hold, no less than max. There is no rest that would be too
+ * small for a frame: the last one ends at the limit, by which the peer sees that its
+ * window stops us (mux/window.h). For that a short frame may be longer than it should. */
+uint64_t data_cut(uint64_t max, uint64_t credit, uint64_t most);
+
 /* One frame of st, which is on the fresh or the bulk list; then it is put
  * where it belongs. The batch has room for DATA_LEAST. */
 void data_write(struct session *s, struct batch *b, struct stream *st, bool fresh);

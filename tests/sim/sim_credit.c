@@ -131,13 +131,20 @@ static void push_soon(double at)
 	pushes = true;
 }
 
+/* A path is no faster than the window lets it be, and frames are as the rate is. */
+static uint32_t frame_most(unsigned i)
+{
+	double rate = (double)in[i].recv.window / (path.trip + path.wake);
+	struct path measured = { .rate = (uint64_t)(rate < path.rate ? rate : path.rate) };
+	uint32_t most = path_frame(&measured, streams == 1);
+
+	return most < FRAME ? most : FRAME;
+}
+
 static void send_frame(unsigned i, uint64_t room)
 {
-	uint32_t len = room < FRAME ? (uint32_t)room : FRAME;
+	uint32_t len = (uint32_t)data_cut(frame_most(i), room, FRAME);
 
-	/* As in data.c. */
-	if (room > FRAME && room - FRAME < SESSION_FRAME_MIN)
-		len = (uint32_t)room - SESSION_FRAME_MIN;
 	credit_send_add(&out[i].send, len);
 	credit_send_add(&tx.send, len);
 	for (uint32_t part; len; len -= part) {
@@ -381,7 +388,7 @@ static void one_stream(const struct way *p)
 	before = dests[0].taken;
 	run(warm + span);
 	rate = (double)(dests[0].taken - before) / span;
-	bound = 4 * p->rate * trip + 512 * KIB;
+	bound = 6 * p->rate * trip + 512 * KIB;
 	if (getenv("SIM_TELL"))
 		printf("| %9.0f | %7.0f | %.1f | %4.0f | %.3f | %8.0f | %8.0f | %u |\n", p->rate / 1e3,
 			p->trip * 1e6, p->noise, p->wake * 1e6, rate / p->rate,

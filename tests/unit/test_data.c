@@ -137,6 +137,28 @@ static void large_chunks_go_again_without_a_copy(void **unused)
 	duo_fini(&d);
 }
 
+/* A limit that stops a stream is met to the byte, however small frames are: else the peer
+ * would not know that its window does it. */
+static void the_last_frame_ends_at_the_limit(void **unused)
+{
+	static const uint64_t rates[] = { 100000, 5000000, 8000000, 20000000, 1000000000 };
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT(rates); i++) {
+		for (unsigned beyond = 0; beyond < 8192; beyond += 77) {
+			begin();
+			duo_open(&d);
+			duo_uncap(&d.server);
+			d.server.session.path.rate = rates[i];
+			d.server.ends[0].st->send.limit = 64 * KIB + beyond;
+			duo_send(&d.server, 0, 100 * KIB, false);
+			listen_all();
+			assert_int_equal(total_of(1), 64 * KIB + beyond);
+			duo_fini(&d);
+		}
+	}
+}
+
 static void frames_sent_again_are_shared(void **unused)
 {
 	(void)unused;
@@ -330,6 +352,7 @@ int main(void)
 		cmocka_unit_test(many_small_chunks_make_one_frame),
 		cmocka_unit_test(merged_frames_are_a_quantum),
 		cmocka_unit_test(large_chunks_go_again_without_a_copy),
+		cmocka_unit_test(the_last_frame_ends_at_the_limit),
 		cmocka_unit_test(frames_sent_again_are_shared),
 		cmocka_unit_test(what_does_not_fit_follows),
 		cmocka_unit_test(new_bytes_follow_the_old),
