@@ -54,6 +54,14 @@ static void tell(struct pressure *p, unsigned ended)
 			budget_used(&p->worker->budget) >> 20, p->worker->budget.most >> 20);
 }
 
+/* Another worker may have given back what it was short of, and said nothing: only
+ * room is news. */
+static bool is_short(struct pressure *p)
+{
+	budget_look(&p->worker->budget);
+	return p->worker->budget.is_high;
+}
+
 static void on_timer(struct timer *t)
 {
 	struct pressure *p = t->data;
@@ -61,13 +69,13 @@ static void on_timer(struct timer *t)
 	unsigned ended = 0;
 	struct pipe *pipe;
 
-	while (p->worker->budget.is_high && now > STALLED_US && (pipe = longest_stalled(p, now))) {
+	while (is_short(p) && now > STALLED_US && (pipe = longest_stalled(p, now))) {
 		pipe_reset(pipe, CODE_STALLED);
 		shard_add(&p->worker->metrics.streams_stalled, 1);
 		ended++;
 	}
 	tell(p, ended);
-	if (p->worker->budget.is_high)
+	if (is_short(p))
 		timer_start(p->timer, LOOK_MS);
 }
 
