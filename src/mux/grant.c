@@ -59,7 +59,8 @@ static void adapt(struct session *s, struct stream *st)
 
 static void charge(struct session *s, struct stream *st)
 {
-	uint64_t open = st->recv.limit - st->recv.consumed, first = s->config.stream_credit;
+	uint64_t end = st->in_final < st->recv.limit ? st->in_final : st->recv.limit;
+	uint64_t open = end - st->recv.consumed, first = s->config.stream_credit;
 
 	s->granted -= st->window.charged;
 	st->window.charged = open > first ? open - first : 0;
@@ -89,6 +90,11 @@ void grant_tell(struct session *s, struct stream *st)
 	adapt(s, st);
 	window_tell(&st->window, &st->recv, s->now_us);
 	raise_limit(s, st);
+	charge(s, st);
+}
+
+void grant_final(struct session *s, struct stream *st)
+{
 	charge(s, st);
 }
 

@@ -19,6 +19,9 @@ void grant_begin(struct session *s, struct stream *st);
 /* CREDIT of st is about to be written: judges its window and raises its limit. */
 void grant_tell(struct session *s, struct stream *st);
 
+/* st->in_final is known: what was granted beyond it is free. */
+void grant_final(struct session *s, struct stream *st);
+
 /* Nothing more is received for st: what it was granted is free. */
 void grant_end(struct session *s, struct stream *st);
 

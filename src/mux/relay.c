@@ -70,6 +70,7 @@ static void end_in(struct session *s, struct stream *st)
 void relay_peer_ends(struct session *s, struct stream *st, uint64_t final)
 {
 	st->in_final = final;
+	grant_final(s, st);
 	if (final == st->recv.received && !stream_has_ended(st->in))
 		end_in(s, st);
 }

@@ -491,7 +491,7 @@ static void check_end(const struct end *e)
 static size_t check_side(const struct side *side, bool deeply)
 {
 	const struct session *s = &side->node.session;
-	uint64_t pending = 0, granted = 0;
+	uint64_t pending = 0, granted = 0, end;
 	size_t used = 0, at = 0;
 	const struct stream *st;
 
@@ -502,8 +502,9 @@ static size_t check_side(const struct side *side, bool deeply)
 	while ((st = map_next(&s->streams, &at))) {
 		pending += credit_recv_pending(&st->recv);
 		granted += st->window.charged;
-		CHECK(st->recv.limit - st->recv.consumed <=
-			s->config.stream_credit + st->window.charged);
+		/* All that the peer may still send of it. */
+		end = st->in_final < st->recv.limit ? st->in_final : st->recv.limit;
+		CHECK(end - st->recv.consumed <= s->config.stream_credit + st->window.charged);
 		if (deeply)
 			used += check_kept(st);
 	}

@@ -91,6 +91,9 @@ static void a_window_grows(void **unused)
 	}
 	assert_int_equal(d.client.ends[i].saw_close, 1);
 	assert_true(d.client.ends[i].st->recv.window >= 4 * SESSION_STREAM_CREDIT);
+	/* It may stay half open for hours: that is no part of the pool. */
+	assert_false(stream_has_ended(d.client.ends[i].st->out));
+	assert_int_equal(d.client.session.granted, 0);
 	duo_fini(&d);
 }
 
