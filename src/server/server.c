@@ -296,12 +296,13 @@ static int open_house(struct house *house)
 
 	if (!err)
 		err = open_tls(house);
-	if (!err)
-		err = credentials_load(&house->credentials, house->config);
 	if (!err && !furnish(house))
 		err = log_fatal("server", 1, NULL, "out of memory");
 	if (!err)
 		err = listen_all(house);
+	/* A token is printed only when it is made: not by a server that does not start. */
+	if (!err)
+		err = credentials_load(&house->credentials, house->config);
 	if (err)
 		return err;
 	if (open_leases(house) < 0)

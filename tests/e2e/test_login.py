@@ -1,11 +1,12 @@
 """Tokens: made by the server, given by hand, asked for, kept, refused."""
 import os
 import re
+import socket
 import stat
 
 import pytest
 
-from kit import missing, until
+from kit import missing, ports, until
 from kit.gotunnel import other_address
 from kit.origin import echo
 from kit.stream import connect, read_exactly
@@ -60,6 +61,15 @@ def test_made_token_is_printed_to_a_terminal_once(rig, target):
     second = rig.server(addr="0.0.0.0", token_file=None, state="state", terminal={})
     assert token not in second.out.text
     assert str(rig.folder / "state" / "token") in second.out.text
+
+
+def test_server_that_does_not_start_makes_no_token(rig):
+    """It would never be printed: only who makes one prints it."""
+    port = ports.one()
+    with socket.create_server(("0.0.0.0", port)):
+        one = rig.run("server", "--addr", f":{port}", "--state-dir", rig.folder / "state")
+    assert one.code == 7
+    assert not (rig.folder / "state" / "token").exists()
 
 
 def test_printed_command_works_when_pasted(rig, target):
