@@ -12,15 +12,15 @@ static struct letter *take_first(struct mailbox *m)
 }
 
 /* Opens up to the one that is the newest now: what is posted again from within
- * open() waits for the next round, or the loop came to nothing else. False when
- * there was none. */
+ * open() waits for the next round, or the loop came to nothing else. Who closes the
+ * mailbox from within open() has opened the rest then. False when there was none. */
 static bool open_all(struct mailbox *m)
 {
 	bool any, more;
 
 	uv_mutex_lock(&m->mutex);
 	any = more = m->first != NULL;
-	for (struct letter *l, *newest = m->newest; more;) {
+	for (struct letter *l, *newest = m->newest; more && m->first;) {
 		l = take_first(m);
 		more = l != newest;
 		uv_mutex_unlock(&m->mutex);

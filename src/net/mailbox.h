@@ -37,7 +37,8 @@ int mailbox_init(struct mailbox *m, uv_loop_t *loop);
 void mailbox_post(struct mailbox *m, struct letter *l);
 
 /* Opens what is still there and begins to close the handle: on the loop's
- * thread, when nobody posts any more. Run the loop, then mailbox_fini(). */
+ * thread, also from within open(), when nobody posts any more. Run the loop, then
+ * mailbox_fini(). */
 void mailbox_close(struct mailbox *m);
 void mailbox_fini(struct mailbox *m);
 

@@ -62,6 +62,38 @@ static void in_order_and_once(void **state)
 	assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+static void on_close(struct letter *l)
+{
+	struct note *n = list_entry(l, struct note, letter);
+
+	n->log[(*n->count)++] = n->number;
+	mailbox_close(n->again);
+}
+
+/* As when the last word to a server is behind the one that ends it. */
+static void closed_from_within(void **state)
+{
+	struct note notes[3];
+	int log[8], count = 0;
+	struct mailbox m;
+	uv_loop_t loop;
+
+	(void)state;
+	uv_loop_init(&loop);
+	assert_int_equal(mailbox_init(&m, &loop), 0);
+	for (int i = 0; i < 3; i++) {
+		notes[i] = (struct note){ { NULL, false, i ? on_note : on_close }, i, log, &count,
+			i ? NULL : &m };
+		mailbox_post(&m, &notes[i].letter);
+	}
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(count, 3);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(log[i], i);
+	mailbox_fini(&m);
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 /* --- several ----------------------------------------------------------------- */
 
 struct reader {
@@ -186,6 +218,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(in_order_and_once),
+		cmocka_unit_test(closed_from_within),
 		cmocka_unit_test(from_many_threads),
 		cmocka_unit_test(none_is_missed),
 	};
