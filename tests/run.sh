@@ -5,7 +5,8 @@
 #	sh tests/run.sh PART...		unit, sim, san, fuzz, e2e, lint or bench
 #
 # FUZZ_SECONDS	how long each fuzzer looks for something new (default 30)
-# BENCH_ARGS	options of every part of the bench, as "--rounds 2 --seconds 1" or "--small"
+# BENCH_ARGS	options of bench.py, observe.py and faults.py, as "--rounds 2 --seconds 1" or
+#		"--small"
 # BENCH_OUT	folder for its table and plot of tunnels beside each other
 # Ends with the line "N passed, N failed"; exits 1 if anything failed.
 set -u

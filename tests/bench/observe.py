@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures what watching costs: request log on and off, tunnels at rest, a scrape.
 
-usage: observe.py --bin build/gotunnel [--rounds 5] [--seconds 2] [--tunnels 1000]
+usage: observe.py --bin build/gotunnel [--rounds 5] [--seconds 2] [--tunnels 1000] [--small]
 
 nginx answers behind the tunnel, wrk and curl ask. Systems take turns, round by round; the ratio is
 that of the medians of one run. With the log on, both ends write a record a request to a file.
