@@ -380,6 +380,15 @@ def visit(link):
         ending(s)
 
 
+def unbind(link):
+    """Frames are taken in order: when what follows is answered the port is free for all."""
+    link.send("UNBIND", 0, struct.pack(">I", 1))
+    link.send("HEARTBEAT", 0, struct.pack(">QB", 1, 0))
+    answer = None
+    while answer != struct.pack(">QB", 1, 1):
+        _, _, answer = link.expect("HEARTBEAT", skip=("CREDIT", "ACK", "RESET", "CLOSE"))
+
+
 @pytest.mark.parametrize("same_name", [True, False])
 def test_a_port_that_changes_the_worker_has_one_row(start, raw, same_name):
     """With the same name its counters go on; with another they begin anew, and none is lost."""
@@ -391,7 +400,7 @@ def test_a_port_that_changes_the_worker_has_one_row(start, raw, same_name):
         link = raw(server).login(**{**instance(number), "name": name})
         assert link.bind(port=port) == port
         visit(link)
-        link.send("UNBIND", 0, struct.pack(">I", 1))
+        unbind(link)
         # Somebody else comes, so that the next one has its home elsewhere.
         bystanders.append(raw(server).login(**instance(110 + number)))
         if number == 3:
