@@ -7,7 +7,7 @@
 # FUZZ_SECONDS	how long each fuzzer looks for something new (default 30)
 # BENCH_ARGS	options of bench.py, observe.py and faults.py, as "--rounds 2 --seconds 1" or
 #		"--small"
-# BENCH_OUT	folder for its table and plot of tunnels beside each other
+# BENCH_OUT	folder for bench.py's table and plot of tunnels beside each other
 # Ends with the line "N passed, N failed"; exits 1 if anything failed.
 set -u
 
