@@ -330,7 +330,9 @@ static unsigned worker_count(const struct server_config *c)
 
 static int fail_to_start(int err)
 {
-	return log_fatal("server", 1, NULL, "cannot start: %s", strerror(-err));
+	return log_fatal("server", 1, err == UV_EMFILE ?
+		"each worker takes some: raise the limit (ulimit -n), or try: --workers 1" : NULL,
+		"cannot start: %s", strerror(-err));
 }
 
 /* Opens what there is to open, and says so. */

@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from kit import BIN, missing, ports, until
+from kit import BIN, missing, need, ports, until
 from kit.gotunnel import Server, other_address
 from kit.origin import BlackHole, Origin, echo
 from kit.proc import Proc
@@ -187,6 +187,14 @@ def test_address_in_use(rig):
     assert one.code == 7
     last_words(one, f"cannot listen on :{port}: Address already in use",
                f"ss -ltnp 'sport = :{port}' shows who; or --addr :{port + 1}", "server")
+
+
+def test_descriptors_for_fewer_workers(rig):
+    one = rig.run("--nofile=60:60", BIN, "server", "--addr", f"127.0.0.1:{ports.one()}", "--workers",
+                  64, "--state-dir", rig.folder / "s", path=need("prlimit"))
+    assert one.code == 1
+    last_words(one, "cannot start: Too many open files", "each worker takes some: raise the limit "
+               "(ulimit -n), or try: --workers 1", "server")
 
 
 def test_a_second_server_on_the_same_port(rig):
