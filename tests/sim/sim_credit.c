@@ -304,6 +304,7 @@ static void begin(unsigned i, double rate, uint64_t stops_after)
 {
 	memset(&in[i], 0, sizeof in[i]);
 	memset(&out[i], 0, sizeof out[i]);
+	in[i].in_final = STATE_NO_FINAL;
 	dests[i] = (struct dest){ .rate = rate, .stops_after = stops_after, .sends = true,
 		.is_due = true };
 	grant_begin(&rx, &in[i]);
