@@ -24,7 +24,7 @@ if [ ! -f "$archive" ] || [ -n "$(find src "$0" -newer "$archive" -type f)" ]; t
 	# shellcheck disable=SC2086
 	for source in src/core/*.c src/wire/*.c src/mux/*.c src/http/*.c \
 		src/admin/request.c src/admin/gate.c src/server/leases.c src/server/portpool.c \
-		src/net/file.c src/net/timer.c src/net/worker.c src/net/poller.c; do
+		src/net/file.c src/net/timer.c src/net/worker.c src/net/poller.c src/net/sys.c; do
 		echo "$source"
 	done | xargs -P "$(nproc)" -I{} sh -c 'exec clang "$@" -c {} \
 		-o "$0/$(basename {} .c).o"' "$objects" $flags \
