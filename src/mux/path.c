@@ -52,6 +52,11 @@ void path_fini(struct path *p)
 	p->first = p->count = 0;
 }
 
+uint64_t path_stuck_us(const struct path *p)
+{
+	return p->put - p->acked >= PATH_CAP_LEAST ? p->acked_us : 0;
+}
+
 void path_rest(struct path *p, uint64_t now_us)
 {
 	if (p->marks && now_us - p->sent_us >= REST_US && p->put - p->acked <= PATH_QUIET)

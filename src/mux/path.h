@@ -126,6 +126,9 @@ uint32_t path_frame(const struct path *p, bool is_alone);
 /* How much the kernel should have unsent at most. */
 uint32_t path_lowat(const struct path *p);
 
+/* Since when the peer has acknowledged nothing although it should, 0: it does. */
+uint64_t path_stuck_us(const struct path *p);
+
 /* Frees the marks if nothing was sent lately. */
 void path_rest(struct path *p, uint64_t now_us);
 

@@ -145,10 +145,20 @@ static uint64_t next_tick(const struct session *s, uint64_t blocked_us)
 	return next;
 }
 
+/* What waits in the kernel for a peer that reads nothing does not block the
+ * transport: the cap is below what the kernel has room for. */
+static uint64_t stuck_since(const struct session *s, uint64_t blocked_us)
+{
+	uint64_t unheard_us = path_stuck_us(&s->path);
+
+	return blocked_us && (!unheard_us || blocked_us < unheard_us) ? blocked_us : unheard_us;
+}
+
 uint64_t upkeep_tick(struct session *s, uint64_t blocked_us)
 {
 	struct list *n;
 
+	blocked_us = stuck_since(s, blocked_us);
 	if (s->state == SESSION_DEAD || s->state == SESSION_GIVEN)
 		return UINT64_MAX;
 	if (!resume_is_held(s) && expire(s, blocked_us))

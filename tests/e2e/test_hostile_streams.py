@@ -63,11 +63,15 @@ def visited(one, **given):
 
 
 class Reader(threading.Thread):
-    """Takes all that the server says to a raw client; the highest limit of each stream."""
+    """Takes all that the server says to a raw client; the highest limit of each stream.
 
-    def __init__(self, one):
+    `acknowledges`: and says so (ACK); nobody else may send then.
+    """
+
+    def __init__(self, one, acknowledges=False):
         super().__init__(daemon=True)
         self.one, self.limits, self.counts, self.code = one, {}, {}, None
+        self.got, self.acknowledges = 0, acknowledges
         self.ended = threading.Event()
         one.sock.settimeout(limit(60))
         self.start()
@@ -77,6 +81,10 @@ class Reader(threading.Thread):
             while True:
                 name, stream, payload = self.one.read()
                 self.counts[name, stream] = self.counts.get((name, stream), 0) + 1
+                if name == "DATA":
+                    self.got += len(payload)
+                    if self.acknowledges:
+                        self.one.send("ACK", 0, struct.pack(">Q", self.got))
                 if name == "CREDIT":
                     allowed, = struct.unpack(">Q", payload[:8])
                     self.limits[stream] = max(self.limits.get(stream, 0), allowed)
@@ -176,7 +184,7 @@ def test_a_million_credits(server, canary, raw):
     """Case 9: + 1 a million times, of a stream and of the session: no overflow, bounded work."""
     one = raw()
     visitor, stream = visited(one)
-    Reader(one)
+    reader = Reader(one)
     held, count = Resources(server), 1000000 // SCALE
     for where in (stream, 0):
         for first in range(1 << 20, (1 << 20) + count, 10000):
@@ -186,8 +194,10 @@ def test_a_million_credits(server, canary, raw):
     canary.check()
     held.peak(4 * MIB)
     # The credit is as large as it says.
+    reader.acknowledges = True
     visitor.sendall(bytes(4 * MIB))
     visitor.shutdown(socket.SHUT_WR)
+    until(lambda: reader.got == 4 * MIB, 10, "all of it")
     one.sock.sendall(frame("DATA", stream, b"answer") + close(stream, 6))
     assert read_exactly(visitor, 6) == b"answer"
     assert ending(visitor)[0] == "FIN"

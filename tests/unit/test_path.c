@@ -235,6 +235,24 @@ static void a_liar_harms_only_itself(void **unused)
 	}
 }
 
+/* Who acknowledges nothing of what it should is stuck since it could have. */
+static void who_acknowledges_nothing(void **state)
+{
+	(void)state;
+	path_init(&p);
+	path_sent(&p, 10000, 1000);
+	assert_int_equal(path_stuck_us(&p), 0); /* It may wait for more. */
+	path_sent(&p, PATH_CAP_LEAST, 5000);
+	assert_int_equal(path_stuck_us(&p), 5000);
+	path_sent(&p, PATH_CAP_LEAST, 9000);
+	assert_int_equal(path_stuck_us(&p), 5000);
+	path_acked(&p, 10000, 12000);
+	assert_int_equal(path_stuck_us(&p), 12000);
+	path_acked(&p, 10000 + 2 * PATH_CAP_LEAST, 13000);
+	assert_int_equal(path_stuck_us(&p), 0);
+	path_fini(&p);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -247,6 +265,7 @@ int main(void)
 		cmocka_unit_test(marks_are_there_under_load_only),
 		cmocka_unit_test(marks_are_bounded),
 		cmocka_unit_test(a_liar_harms_only_itself),
+		cmocka_unit_test(who_acknowledges_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

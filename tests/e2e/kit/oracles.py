@@ -136,7 +136,8 @@ class Resources:
         for p, (memory, files) in self.start.items():
             until(lambda: p.alive and p.descriptors() - files <= slack, seconds,
                   f"{p.name}: {files} + {slack} descriptors, not {p.descriptors()},")
-            until(lambda: p.rss() - memory <= bound(allowed), seconds,
+            # It is given back ten seconds after the last of a load.
+            until(lambda: p.rss() - memory <= bound(allowed), seconds + 15,
                   f"{p.name}: memory below {memory + allowed >> 10} KiB, not {p.rss() >> 10} KiB,")
             until(lambda: self.rests(p), seconds, f"{p.name}: a second of rest")
 
