@@ -4,12 +4,11 @@
 #include <string.h>
 
 #include "auth/siphash.h"
-
-enum { BUCKETS_MIN = 64 };
+#include "core/list.h"
+#include "core/table.h"
 
 struct home {
-	struct home *next;	/* in its bucket */
-	uint64_t hash;
+	struct table_node node;
 	struct portpool_identity who;
 	unsigned worker;
 	unsigned connections;
@@ -17,9 +16,7 @@ struct home {
 
 struct homes {
 	uint64_t key[2];
-	struct home **buckets;
-	size_t nbuckets;	/* a power of two */
-	size_t count;
+	struct table table;
 	unsigned workers;
 	unsigned loads[];	/* connections at home on each */
 };
@@ -30,12 +27,10 @@ struct homes *homes_new(const uint64_t key[2], unsigned workers)
 
 	if (!t)
 		return NULL;
-	t->buckets = calloc(BUCKETS_MIN, sizeof(struct home *));
-	if (!t->buckets) {
+	if (table_init(&t->table) < 0) {
 		free(t);
 		return NULL;
 	}
-	t->nbuckets = BUCKETS_MIN;
 	t->workers = workers;
 	memcpy(t->key, key, sizeof t->key);
 	return t;
@@ -45,36 +40,8 @@ void homes_free(struct homes *t)
 {
 	if (!t)
 		return;
-	free(t->buckets);
+	table_fini(&t->table);
 	free(t);
-}
-
-static struct home **bucket(const struct homes *t, uint64_t hash)
-{
-	return &t->buckets[hash & (t->nbuckets - 1)];
-}
-
-/* Without memory the old table stays: slower, not wrong. */
-static void grow(struct homes *t)
-{
-	size_t nold = t->nbuckets, n = nold * 2;
-	struct home **old = t->buckets;
-	struct home **new = calloc(n, sizeof(struct home *));
-
-	if (!new)
-		return;
-	t->buckets = new;
-	t->nbuckets = n;
-	for (size_t i = 0; i < nold; i++) {
-		for (struct home *home = old[i], *next; home; home = next) {
-			struct home **at = bucket(t, home->hash);
-
-			next = home->next;
-			home->next = *at;
-			*at = home;
-		}
-	}
-	free(old);
 }
 
 static unsigned least_loaded(const struct homes *t, unsigned here)
@@ -89,11 +56,13 @@ static unsigned least_loaded(const struct homes *t, unsigned here)
 
 static struct home *find(const struct homes *t, const struct portpool_identity *who, uint64_t hash)
 {
-	struct home *home = *bucket(t, hash);
+	for (struct table_node *n = table_find(&t->table, hash); n; n = table_again(n)) {
+		struct home *home = list_entry(n, struct home, node);
 
-	while (home && (home->hash != hash || memcmp(&home->who, who, sizeof *who) != 0))
-		home = home->next;
-	return home;
+		if (memcmp(&home->who, who, sizeof *who) == 0)
+			return home;
+	}
+	return NULL;
 }
 
 struct home *homes_join(struct homes *t, const struct portpool_identity *who, unsigned here)
@@ -105,14 +74,9 @@ struct home *homes_join(struct homes *t, const struct portpool_identity *who, un
 		home = calloc(1, sizeof *home);
 		if (!home)
 			return NULL;
-		if (t->count >= t->nbuckets)
-			grow(t);
-		home->hash = hash;
 		home->who = *who;
 		home->worker = least_loaded(t, here);
-		home->next = *bucket(t, hash);
-		*bucket(t, hash) = home;
-		t->count++;
+		table_add(&t->table, &home->node, hash);
 	}
 	home->connections++;
 	t->loads[home->worker]++;
@@ -121,15 +85,10 @@ struct home *homes_join(struct homes *t, const struct portpool_identity *who, un
 
 void homes_leave(struct homes *t, struct home *home)
 {
-	struct home **at = bucket(t, home->hash);
-
 	t->loads[home->worker]--;
 	if (--home->connections)
 		return;
-	while (*at != home)
-		at = &(*at)->next;
-	*at = home->next;
-	t->count--;
+	table_remove(&t->table, &home->node);
 	free(home);
 }
 

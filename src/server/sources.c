@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "auth/siphash.h"
+#include "core/table.h"
 
 #define SECOND_US UINT64_C(1000000)
 #define FIRST_WAIT_US (15 * SECOND_US)
@@ -15,7 +16,7 @@
 /* A login under way is over by then, whatever becomes of it. */
 #define LOGIN_US (5 * SECOND_US)
 
-enum { BUCKETS_MIN = 64, PURGE_AT_ONCE = 8, DROP_RATE = 30 };
+enum { PURGE_AT_ONCE = 8, DROP_RATE = 30 };
 
 /* The network part of an address; IPv4 in IPv6 is IPv4. */
 struct place {
@@ -25,9 +26,8 @@ struct place {
 
 struct source {
 	struct sources *table;
-	struct source *next;	/* in its bucket */
+	struct table_node node;
 	struct list idle;	/* on sources->idle[failures]: nothing of it is live */
-	uint64_t hash;
 	struct place place;
 	uint8_t failures;
 	uint16_t strangers, trying;
@@ -41,9 +41,7 @@ struct source {
 
 struct sources {
 	uint64_t key[2];
-	struct source **buckets;
-	size_t nbuckets;	/* a power of two */
-	size_t count;
+	struct table table;
 	size_t nidle;
 	struct list idle[SOURCES_MEASURED + 1]; /* by failures, the longest idle first */
 	struct list crowds[SOURCES_STRANGERS + 1]; /* by idlers, the longest there first */
@@ -57,12 +55,10 @@ struct sources *sources_new(const uint64_t key[2])
 
 	if (!t)
 		return NULL;
-	t->buckets = calloc(BUCKETS_MIN, sizeof(struct source *));
-	if (!t->buckets) {
+	if (table_init(&t->table) < 0) {
 		free(t);
 		return NULL;
 	}
-	t->nbuckets = BUCKETS_MIN;
 	memcpy(t->key, key, sizeof t->key);
 	for (size_t i = 0; i <= SOURCES_MEASURED; i++)
 		list_init(&t->idle[i]);
@@ -73,21 +69,20 @@ struct sources *sources_new(const uint64_t key[2])
 
 void sources_free(struct sources *t)
 {
+	struct table_node *n;
+	size_t at = 0;
+
 	if (!t)
 		return;
-	for (size_t i = 0; i < t->nbuckets; i++) {
-		for (struct source *s = t->buckets[i], *next; s; s = next) {
-			next = s->next;
-			free(s);
-		}
-	}
-	free(t->buckets);
+	while ((n = table_take(&t->table, &at)))
+		free(list_entry(n, struct source, node));
+	table_fini(&t->table);
 	free(t);
 }
 
 size_t sources_count(const struct sources *t)
 {
-	return t->count;
+	return t->table.count;
 }
 
 /* False for what is no source. */
@@ -113,49 +108,14 @@ static bool place_of(const struct sockaddr *addr, struct place *out)
 	return true;
 }
 
-static struct source **bucket(const struct sources *t, uint64_t hash)
-{
-	return &t->buckets[hash & (t->nbuckets - 1)];
-}
-
-/* Without memory the old table stays: slower, not wrong. */
-static void resize(struct sources *t, size_t n)
-{
-	struct source **old = t->buckets;
-	struct source **new = calloc(n, sizeof(struct source *));
-	size_t nold = t->nbuckets;
-
-	if (!new)
-		return;
-	t->buckets = new;
-	t->nbuckets = n;
-	for (size_t i = 0; i < nold; i++) {
-		for (struct source *s = old[i], *next; s; s = next) {
-			struct source **at = bucket(t, s->hash);
-
-			next = s->next;
-			s->next = *at;
-			*at = s;
-		}
-	}
-	free(old);
-}
-
 static void drop(struct sources *t, struct source *s)
 {
-	struct source **at = bucket(t, s->hash);
-
-	while (*at != s)
-		at = &(*at)->next;
-	*at = s->next;
+	table_remove(&t->table, &s->node);
 	if (list_is_on(&s->idle)) {
 		list_remove(&s->idle);
 		t->nidle--;
 	}
 	free(s);
-	t->count--;
-	if (t->nbuckets > BUCKETS_MIN && t->count < t->nbuckets / 8)
-		resize(t, t->nbuckets / 2);
 }
 
 static void forgive(struct source *s, uint64_t now_us)
@@ -197,11 +157,13 @@ static void evict(struct sources *t)
 
 static struct source *find(const struct sources *t, const struct place *place, uint64_t hash)
 {
-	struct source *s = *bucket(t, hash);
+	for (struct table_node *n = table_find(&t->table, hash); n; n = table_again(n)) {
+		struct source *s = list_entry(n, struct source, node);
 
-	while (s && (s->hash != hash || memcmp(&s->place, place, sizeof *place) != 0))
-		s = s->next;
-	return s;
+		if (memcmp(&s->place, place, sizeof *place) == 0)
+			return s;
+	}
+	return NULL;
 }
 
 /* The source of a place, made if need be, and on no list: the caller makes
@@ -223,17 +185,12 @@ static struct source *get(struct sources *t, const struct place *place, uint64_t
 	s = calloc(1, sizeof *s);
 	if (!s)
 		return NULL;
-	if (t->count >= t->nbuckets)
-		resize(t, t->nbuckets * 2);
 	s->table = t;
 	s->place = *place;
-	s->hash = hash;
 	list_init(&s->idle);
 	list_init(&s->callers);
 	list_init(&s->crowd);
-	s->next = *bucket(t, hash);
-	*bucket(t, hash) = s;
-	t->count++;
+	table_add(&t->table, &s->node, hash);
 	return s;
 }
 
