@@ -348,6 +348,21 @@ static void on_begin(struct turn *t)
 		read_some(c);
 }
 
+/* The descriptor on its worker, which looks at it in its next turn. On failure it
+ * is closed. */
+static int enter(struct conn *c, int fd)
+{
+	int err = poller_add(&c->worker->poller, &c->sock, fd, on_event);
+
+	if (err) {
+		close(fd);
+		c->sock.fd = -1;
+		return err;
+	}
+	poller_defer(&c->worker->poller, &c->turn);
+	return 0;
+}
+
 int conn_open(struct conn *c, struct worker *w, int fd, enum conn_mode mode,
 	struct tls_context *context, const char *host, const struct conn_ops *ops)
 {
@@ -367,14 +382,10 @@ int conn_open(struct conn *c, struct worker *w, int fd, enum conn_mode mode,
 		close(fd);
 		return -ENOMEM;
 	}
-	err = poller_add(&w->poller, &c->sock, fd, on_event);
-	if (err) {
+	err = enter(c, fd);
+	if (err)
 		tls_free(c->tls);
-		close(fd);
-		return err;
-	}
-	poller_defer(&w->poller, &c->turn);
-	return 0;
+	return err;
 }
 
 int conn_take_over(struct conn *c, struct conn *from, const struct conn_ops *ops)
@@ -393,14 +404,9 @@ int conn_take_over(struct conn *c, struct conn *from, const struct conn_ops *ops
 	from->tls = NULL;
 	from->out = NULL;
 	from->blocked_us = 0;
-	err = poller_add(&c->worker->poller, &c->sock, fd, on_event);
-	if (!err) {
-		poller_defer(&c->worker->poller, &c->turn);
-		return 0;
-	}
-	close(fd);
-	c->sock.fd = -1;
-	conn_close(c);
+	err = enter(c, fd);
+	if (err)
+		conn_close(c);
 	return err;
 }
 
@@ -415,18 +421,9 @@ void conn_leave(struct conn *c)
 
 int conn_arrive(struct conn *c, struct worker *w)
 {
-	int fd = c->sock.fd;
-	int err = poller_add(&w->poller, &c->sock, fd, on_event);
-
 	c->worker = w;
-	if (err) {
-		close(fd);
-		c->sock.fd = -1;
-		return err;
-	}
 	c->reading = true;
-	poller_defer(&w->poller, &c->turn);
-	return 0;
+	return enter(c, c->sock.fd);
 }
 
 static void say_goodbye(struct conn *c)
