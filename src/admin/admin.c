@@ -147,7 +147,7 @@ static int open_web(struct admin *a, const char *host, uint16_t port)
 
 	if (addr_numeric(host, port, &a->addr) < 0 || !addr_is_loopback((struct sockaddr *)&a->addr))
 		return -EINVAL;
-	err = listener_open(&a->web, a->worker, host, port, false, on_web);
+	err = listener_open(&a->web, a->worker, host, port, 0, on_web);
 	if (err)
 		return err;
 	a->web.data = a;

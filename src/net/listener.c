@@ -129,18 +129,11 @@ static int listen_at(const char *host, uint16_t port, unsigned how)
 	return sys_listen((struct sockaddr *)&addr, BACKLOG, how);
 }
 
-int listener_open(struct listener *l, struct worker *w, const char *host, uint16_t port, bool reset,
-	void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer))
+int listener_open(struct listener *l, struct worker *w, const char *host, uint16_t port,
+	unsigned how, void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer))
 {
 	prepare(l, w, on_accept);
-	return start(l, listen_at(host, port, reset ? SYS_RESET : 0));
-}
-
-int listener_open_shared(struct listener *l, struct worker *w, const char *host, uint16_t port,
-	void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer))
-{
-	prepare(l, w, on_accept);
-	return start(l, listen_at(host, port, SYS_SHARED));
+	return start(l, listen_at(host, port, how));
 }
 
 int listener_probe(const char *host, uint16_t port)

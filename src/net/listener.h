@@ -30,17 +30,14 @@ struct listener {
 };
 
 /* host: a numeric address, or NULL for every address (IPv6 and IPv4, only
- * IPv4 where there is no IPv6). port 0: the kernel picks. reset: accepted
- * sockets close with RST until told otherwise. 0 or -errno (EADDRINUSE,
- * EACCES, EADDRNOTAVAIL, EINVAL for a host that is not numeric). */
-int listener_open(struct listener *l, struct worker *w, const char *host, uint16_t port, bool reset,
-	void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer));
+ * IPv4 where there is no IPv6). port 0: the kernel picks. how: SYS_RESET,
+ * SYS_SHARED (net/sys.h) or 0. 0 or -errno (EADDRINUSE, EACCES, EADDRNOTAVAIL,
+ * EINVAL for a host that is not numeric). */
+int listener_open(struct listener *l, struct worker *w, const char *host, uint16_t port,
+	unsigned how, void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer));
 
-/* The same for one of several listeners at a port, between which the kernel
- * spreads the connections. Whoever else of this user shares it so, is let in as
- * well: listener_probe() first, which fails when anybody listens there. 0 or -errno. */
-int listener_open_shared(struct listener *l, struct worker *w, const char *host, uint16_t port,
-	void (*on_accept)(struct listener *l, int fd, const struct sockaddr_storage *peer));
+/* Whether it could listen there by itself, 0 or -errno. Before SYS_SHARED, which lets in
+ * whoever else of this user shares the port. */
 int listener_probe(const char *host, uint16_t port);
 
 /* A unix socket at path, mode 0600, which must not exist yet; it stays when

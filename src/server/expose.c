@@ -11,6 +11,7 @@
 #include "core/text.h"
 #include "mux/binding.h"
 #include "mux/resume.h"
+#include "net/sys.h"
 #include "server/agent.h"
 #include "server/rejoin.h"
 
@@ -183,7 +184,7 @@ static void on_starved(struct listener *l, int error)
 
 static int listen_on(struct expose *e, uint16_t port)
 {
-	return listener_open(&e->listener, &e->hub->worker, e->hub->config->bind_host, port, true,
+	return listener_open(&e->listener, &e->hub->worker, e->hub->config->bind_host, port, SYS_RESET,
 		on_accept);
 }
 

@@ -237,16 +237,15 @@ static int listen_all(struct house *house)
 	const struct server_config *c = house->config;
 	const char *host = numeric(c->addr_host);
 	uint16_t port = c->addr_port;
+	unsigned how = house->count > 1 ? SYS_SHARED : 0;
 	int err = 0;
 
-	if (house->count > 1 && port)
+	if (how && port)
 		err = listener_probe(host, port);
 	for (unsigned i = 0; i < house->count && !err; i++) {
 		struct hub *h = &house->hubs[i];
 
-		err = house->count == 1 ?
-			listener_open(&h->control, &h->worker, host, port, false, on_control) :
-			listener_open_shared(&h->control, &h->worker, host, port, on_control);
+		err = listener_open(&h->control, &h->worker, host, port, how, on_control);
 		h->control.data = h;
 		h->control.on_starved = on_starved;
 		if (!err)
