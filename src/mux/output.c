@@ -143,9 +143,14 @@ void output_feed_starved(struct session *s)
 	output_wake(s);
 }
 
+static bool bulk_may_go(const struct session *s)
+{
+	return !list_is_empty(&s->bulk) && path_is_open(&s->path);
+}
+
 void output_flows(struct session *s)
 {
-	if (!list_is_empty(&s->bulk) && path_is_open(&s->path))
+	if (bulk_may_go(s))
 		output_wake(s);
 }
 
@@ -169,9 +174,7 @@ bool output_is_pending(const struct session *s)
 		return true;
 	if (!is_forwarding(s))
 		return false;
-	if (!list_is_empty(&s->bulk) && path_is_open(&s->path))
-		return true;
-	return !list_is_empty(&s->due) || !list_is_empty(&s->fresh) ||
+	return !list_is_empty(&s->due) || !list_is_empty(&s->fresh) || bulk_may_go(s) ||
 		output_ack_is_due(s) || output_session_credit_is_due(s);
 }
 

@@ -90,7 +90,7 @@ void house_end(struct house *house)
 			uv_thread_join(&h->thread);
 		} else {
 			hub_close(h);
-			run(h);
+			hub_run(h);
 		}
 		h->has_thread = false;
 	}

@@ -52,6 +52,12 @@ void pipe_join(struct pipe *p, struct stream *st)
 	st->user = p;
 }
 
+static void drop_queue(struct pipe *p)
+{
+	backlog_fini(&p->queue);
+	meter_queue(&p->meter, 0);
+}
+
 /* --- ending ---------------------------------------------------------------- */
 
 static void let_stream_go(struct pipe *p)
@@ -73,8 +79,7 @@ static void finish(struct pipe *p)
 		return;
 	p->state = PIPE_DONE;
 	poller_close_sock(&p->sock);
-	backlog_fini(&p->queue);
-	meter_queue(&p->meter, 0);
+	drop_queue(p);
 	meter_close(&p->meter, p->code, worker_now(p->link->worker));
 	if (p->timer)
 		timer_free(p->timer);
@@ -150,8 +155,7 @@ static void break_off(struct pipe *p)
 		return;
 	}
 	p->broken = true;
-	backlog_fini(&p->queue);
-	meter_queue(&p->meter, backlog_len(&p->queue));
+	drop_queue(p);
 	consumed(p, queued);
 	if (p->eof)
 		pipe_reset(p, own_code(p));
@@ -429,8 +433,7 @@ void pipe_answer(struct pipe *p, const void *data, size_t len)
 		return;
 	}
 	p->timer = timer_new(p->link->worker->loop, on_answered, p);
-	backlog_fini(&p->queue);
-	meter_queue(&p->meter, 0);
+	drop_queue(p);
 	/* The answer waits for the stream and not for the socket: it is not metered. */
 	if (!p->timer || backlog_append(&p->queue, &p->link->worker->chunks, data, len) < 0) {
 		pipe_reset(p, CODE_OVERLOADED);

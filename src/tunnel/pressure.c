@@ -177,7 +177,6 @@ void pressure_leave(struct pressure *p, struct link *l)
 bool pressure_holds(const struct pressure *p, const struct link *l)
 {
 	const struct budget *b = &l->worker->budget;
-
 	unsigned sharers;
 
 	if (!p || !b->is_full)
