@@ -1,4 +1,4 @@
-#include "unit.h"
+#include "links.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,32 +29,14 @@ static const struct link_ops ops = {
 /* A client's link on a socket whose other end is not spoken for. */
 static struct link *open_link(struct worker *w, uint64_t login_us, int *other)
 {
-	struct link_config config = {
-		.session = {
-			.role = SESSION_CLIENT,
-			.max_frame = FRAME_DATA_DEFAULT,
-			.stream_credit = SESSION_STREAM_CREDIT,
-			.login_us = login_us,
-			.heartbeat_us = 1000,
-			.dead_us = 3000,
-			.stuck_us = 3000,
-			.name = "c",
-			.instance = (const uint8_t *)"0123456789abcdef",
-			.key_id = "",
-			.version = "0",
-		},
-		.mode = CONN_PLAIN,
-		.secret = (const uint8_t *)"secret",
-		.secret_len = 6,
+	const struct session_config times = {
+		.login_us = login_us,
+		.heartbeat_us = 1000,
+		.dead_us = 3000,
+		.stuck_us = 3000,
 	};
-	struct link *l = malloc(sizeof *l);
-	int fds[2];
 
-	assert_non_null(l);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-	*other = fds[1];
-	assert_int_equal(link_open(l, w, fds[0], &config, &ops, NULL), 0);
-	return l;
+	return links_open(w, &times, &ops, other);
 }
 
 /* The loop runs timers before deferred turns: one that is due when the link

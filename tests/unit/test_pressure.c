@@ -1,4 +1,4 @@
-#include "unit.h"
+#include "links.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,30 +30,12 @@ static void on_cross(struct budget_total *t)
 /* A client's link that nobody answers. */
 static struct link *open_link(struct worker *w, int *other)
 {
-	struct link_config config = {
-		.session = {
-			.role = SESSION_CLIENT,
-			.max_frame = FRAME_DATA_DEFAULT,
-			.stream_credit = SESSION_STREAM_CREDIT,
-			.dead_us = UINT64_C(1) << 50,
-			.name = "c",
-			.instance = (const uint8_t *)"0123456789abcdef",
-			.key_id = "",
-			.version = "0",
-			.login_us = UINT64_C(1) << 50,
-		},
-		.mode = CONN_PLAIN,
-		.secret = (const uint8_t *)"secret",
-		.secret_len = 6,
+	const struct session_config times = {
+		.login_us = UINT64_C(1) << 50,
+		.dead_us = UINT64_C(1) << 50,
 	};
-	struct link *l = malloc(sizeof *l);
-	int fds[2];
 
-	assert_non_null(l);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-	*other = fds[1];
-	assert_int_equal(link_open(l, w, fds[0], &config, &ops, NULL), 0);
-	return l;
+	return links_open(w, &times, &ops, other);
 }
 
 static void on_done(struct pipe *p)
