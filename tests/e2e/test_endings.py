@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kit import SCALE, limit, until
+from kit import SCALE, in_threads, limit, until
 from kit.origin import banner, resetting, sink, source
 from kit.stream import (FIN, MIB, RST, Checker, connect, flushed, read_exactly, receive,
                         reset, send_counters, visit)
@@ -295,12 +295,12 @@ def test_413_is_seen_though_the_upload_is_unread(path, serve, wait):
         service.result()
 
 
-def in_threads(count, times, run):
+def visits(count, times, run):
     """run(number) so often in each of so many threads; what went wrong."""
     wrong = []
 
-    def work(first):
-        for number in range(first, first + times):
+    def work(n):
+        for number in range(1 + n * times, 1 + (n + 1) * times):
             try:
                 said = run(number)
             except OSError as error:
@@ -308,11 +308,7 @@ def in_threads(count, times, run):
             if said:
                 wrong.append(said)
 
-    threads = [threading.Thread(target=work, args=(1 + n * times,)) for n in range(count)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
+    in_threads(count, work)
     return wrong
 
 
@@ -349,7 +345,7 @@ def test_1000_half_closes(path, serve):
             return f"{number}: {how} after {checker.count}: {checker.fault}"
         return None
 
-    assert not in_threads(10, 100 // SCALE, visit)
+    assert not visits(10, 100 // SCALE, visit)
 
 
 def test_1000_times_written_and_closed_at_once(one_path, serve):
@@ -374,6 +370,6 @@ def test_1000_times_written_and_closed_at_once(one_path, serve):
             return f"{number}: {how} after {checker.count}: {checker.fault}"
         return None
 
-    assert not in_threads(8, 125 // SCALE, visit)
+    assert not visits(8, 125 // SCALE, visit)
     for _ in range(8 * (125 // SCALE)):
         service.result()

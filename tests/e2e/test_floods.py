@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from kit import SCALE, limit, ports, until, wire
+from kit import SCALE, in_threads, limit, ports, until, wire
 from kit.oracles import MIB, Canary, Resources, observed
 from kit.origin import echo
 from kit.stream import (FIN, RST, Checker, connect, ending, read_exactly, receive, reset,
@@ -25,24 +25,6 @@ def server(rig):
 def canary(rig, serve, server):
     with Canary(rig, serve, server) as one:
         yield one
-
-
-def in_threads(count, work):
-    """Runs work(number) in that many threads; what one raises is raised here."""
-    errors = []
-
-    def run(number):
-        try:
-            work(number)
-        except Exception as error:
-            errors.append(error)
-    threads = [threading.Thread(target=run, args=(n,)) for n in range(count)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    if errors:
-        raise errors[0]
 
 
 class Counting:

@@ -2,7 +2,6 @@
 import re
 import signal
 import socket
-import threading
 import time
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from kit import limit, missing, ports, until
 from kit.gotunnel import FORWARDING
 from kit.origin import BlackHole, echo
+from kit.relay import Line
 from kit.stream import RST, connect, ending, read_exactly, reset
 
 STAMP = r"^\S+ +"                   # the time before a level, off a terminal
@@ -211,9 +211,8 @@ def test_final_errors_are_not_retried_at_the_start(rig, given, code):
 
 def test_a_lost_connection_in_the_middle(rig, target):
     """Without a hold: only the TCP connection dies, visitors RST, back on the port."""
-    gate = rig.keep(Gate())
     server = rig.server()
-    gate.target = (server.host, server.control)
+    gate = rig.keep(Gate(server))
     client = rig.client(("127.0.0.1", gate.port), target, token_file=server.token_file,
                         resume_hold="0")
     for _ in range(3):
@@ -228,51 +227,15 @@ def test_a_lost_connection_in_the_middle(rig, target):
     assert server.alive
 
 
-class Gate:
+class Gate(Line):
     """A relay whose connections can be cut while it goes on listening."""
 
-    def __init__(self):
-        self.target, self.pairs = None, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.start(self.accept)
-
-    @staticmethod
-    def start(run, *args):
-        threading.Thread(target=run, args=args, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                a, _ = self.listener.accept()
-            except OSError:
-                return
-            b = socket.create_connection(self.target)
-            self.pairs.append((a, b))
-            self.start(self.pump, a, b)
-            self.start(self.pump, b, a)
-
-    @staticmethod
-    def pump(a, b):
-        try:
-            while data := a.recv(65536):
-                b.sendall(data)
-            b.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
     def cut(self):
-        for s in self.pairs.pop():
+        for _ in range(2):
             try:
-                s.shutdown(socket.SHUT_RDWR)
+                self.socks.pop().shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
-
-    def close(self):
-        self.listener.close()
-        for pair in self.pairs:
-            for s in pair:
-                s.close()
 
 
 def test_resolving_anew(rig):

@@ -4,13 +4,13 @@ import os
 import re
 import socket
 import ssl
-import threading
 
 import pytest
 
 from kit import limit, until, wire
 from kit.origin import Origin, echo
 from kit.pki import Authority
+from kit.relay import Line
 from kit.stream import connect, read_exactly
 
 LEAVE = ("copy the server's ca-cert.pem and add --tls-ca FILE; "
@@ -228,44 +228,22 @@ def test_certificate_checked_again_after_a_reconnect(rig, target, authority):
     assert "logged in" not in impostor.err.text
 
 
-class Wire(threading.Thread):
+class Wire(Line):
     """A relay that keeps every byte that passes, to look for what must not."""
 
-    def __init__(self, target):
-        super().__init__(daemon=True)
-        self.target, self.seen = target, b""
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.start()
+    def __init__(self, server):
+        self.seen = b""
+        super().__init__(server)
 
-    def run(self):
-        while True:
-            try:
-                a, _ = self.listener.accept()
-            except OSError:
-                return
-            b = socket.create_connection(self.target)
-            for x, y in ((a, b), (b, a)):
-                threading.Thread(target=self.pump, args=(x, y), daemon=True).start()
-
-    def pump(self, x, y):
-        try:
-            while data := x.recv(65536):
-                self.seen += data
-                y.sendall(data)
-            y.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def close(self):
-        self.listener.close()
+    def see(self, data):
+        self.seen += data
 
 
 @pytest.mark.parametrize("plaintext", [None, True])
 def test_token_never_travels(rig, target, plaintext):
     """Cases 25, 42: not even in plaintext; encrypted, the visitors' bytes do not show either."""
     server = rig.server(plaintext=plaintext)
-    between = rig.keep(Wire((server.host, server.control)))
+    between = rig.keep(Wire(server))
     client = rig.client(("127.0.0.1", between.port), target, token_file=server.token_file,
                         plaintext=plaintext)
     with connect("127.0.0.1", client.port) as s:

@@ -12,11 +12,11 @@ import socket
 import struct
 import threading
 import time
-import urllib.request
 
 import pytest
 
-from kit import SANITIZED, limit, ports, until, wire
+from kit import SANITIZED, in_threads, limit, until, wire
+from kit.oracles import observed
 from kit.origin import echo
 from kit.place import Place, echoes
 from kit.strangers import call
@@ -39,11 +39,7 @@ def instance(number):
 def start(rig):
     """start() is a server with several workers and an admin address."""
     def make(**given):
-        given = {"plaintext": True, "workers": WORKERS, "log_level": "debug",
-                 "admin": f"127.0.0.1:{ports.one()}", **given}
-        server = rig.server(**given)
-        server.admin = given["admin"]
-        return server
+        return observed(rig, **{"workers": WORKERS, "log_level": "debug", **given})
     return make
 
 
@@ -61,41 +57,10 @@ def raw():
         one.close()
 
 
-def page(server, path):
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://{server.admin}{path}", timeout=limit(10)) as answer:
-        return answer.read().decode()
-
-
-def stats(server):
-    return json.loads(page(server, "/api/stats"))
-
-
 def homes(server, count):
     """[(accepted by, at home on)] of the first logins, in order."""
     until(lambda: len(HOME.findall(server.err.text)) >= count, 10, f"{count} homes")
     return [(int(here), int(home)) for _, here, home in HOME.findall(server.err.text)]
-
-
-def at_once(count, run):
-    """run(n) in as many threads, begun together; what they returned."""
-    barrier, found, errors = threading.Barrier(count), [None] * count, []
-
-    def work(n):
-        try:
-            barrier.wait()
-            found[n] = run(n)
-        except Exception as error:      # noqa: BLE001: it fails the test below
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(count)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    if errors:
-        raise errors[0]
-    return found
 
 
 def asked(link, **given):
@@ -117,7 +82,7 @@ def test_sessions_are_spread_evenly(start, raw):
     found = homes(server, 16)
     assert collections.Counter(home for _, home in found) == {n: 4 for n in range(WORKERS)}
     assert any(here != home for here, home in found), "none had to move"
-    said = stats(server)
+    said = server.stats()
     assert said["workers"] == WORKERS
     assert said["sessions_open"] == 16
     assert sorted(t["port"] for t in said["tunnels"]) == sorted(link.port for link in links)
@@ -134,7 +99,7 @@ def test_many_clients(rig, serve, start):
                 echoes(s)
     assert len({home for _, home in homes(server, 6)}) == WORKERS
     assert clients[0].stop() == 0
-    until(lambda: stats(server)["sessions_open"] == 5, 10, "one session less")
+    until(lambda: server.stats()["sessions_open"] == 5, 10, "one session less")
 
 
 @pytest.mark.skipif(SANITIZED, reason="the sanitizer has a thread of its own")
@@ -148,7 +113,7 @@ def test_each_worker_has_a_thread(start, count):
 def test_with_one_worker_nobody_moves(start, raw):
     server = start(workers=1)
     raw(server).login(**instance(1)).bind()
-    assert stats(server)["workers"] == 1
+    assert server.stats()["workers"] == 1
     assert not HOME.search(server.err.text)
 
 
@@ -176,7 +141,7 @@ def test_a_session_is_resumed_from_any_worker(start, raw):
     found = homes(server, 13)
     assert {home for _, home in found} == {found[0][1]}
     assert any(here != home for here, home in found)
-    assert stats(server)["resumes"] == 12
+    assert server.stats()["resumes"] == 12
     session.close()
 
 
@@ -217,7 +182,7 @@ def test_a_port_has_one_owner(start, raw):
     server = start()
     for port in range(server.first, server.first + 4):
         links = [raw(server).login(**instance(n)) for n in range(12)]
-        said = at_once(12, lambda n: asked(links[n], port=port))
+        said = in_threads(12, lambda n: asked(links[n], port=port))
         assert sorted(said, key=str).count((port, None)) == 1
         assert [code for _, code in said].count(wire.PORT_TAKEN) == 11
         for link in links:
@@ -227,7 +192,7 @@ def test_a_port_has_one_owner(start, raw):
 def test_ports_are_given_out_once_each(start, raw):
     server = start(count=12)
     links = [raw(server).login(**instance(n)) for n in range(15)]
-    said = at_once(15, lambda n: asked(links[n]))
+    said = in_threads(15, lambda n: asked(links[n]))
     given = [port for port, code in said if not code]
     assert sorted(given) == list(range(server.first, server.last + 1))
     assert [code for _, code in said].count(wire.PORTS_USED_UP) == 3
@@ -240,7 +205,7 @@ def test_a_lease_is_found_from_any_worker(start, raw):
     port_of = [link.bind() for link in links]
     for link in links:
         reset(link.sock)
-    until(lambda: stats(server)["sessions_open"] == 0, 10, "nobody")
+    until(lambda: server.stats()["sessions_open"] == 0, 10, "nobody")
     others = [raw(server).login(**instance(100 + n)) for n in range(4)]
     assert not set(port_of) & {link.bind() for link in others}
     again = [raw(server).login(**instance(n)) for n in (3, 1, 2, 0)]
@@ -250,11 +215,11 @@ def test_a_lease_is_found_from_any_worker(start, raw):
 def test_sessions_with_tunnels_are_capped_in_all(start, raw):
     server = start(max_sessions=5)
     links = [raw(server).login(**instance(n)) for n in range(12)]
-    said = at_once(12, lambda n: asked(links[n]))
+    said = in_threads(12, lambda n: asked(links[n]))
     assert [code for _, code in said].count(None) == 5
     assert [code for _, code in said].count(LIMIT_REACHED) == 7
     links[[code for _, code in said].index(None)].close()
-    until(lambda: stats(server)["sessions_open"] == 11, 10, "one session less")
+    until(lambda: server.stats()["sessions_open"] == 11, 10, "one session less")
     assert asked(raw(server).login(**instance(50)))[1] is None
 
 
@@ -309,7 +274,7 @@ def test_strangers_of_an_address_are_capped_in_all(start):
     with contextlib.ExitStack() as stack:
         ones = [come(stack, server, STRANGER) for _ in range(40)]
         until(lambda: sum(map(alive, ones)) == 8, 4, "eight that stay")
-        assert stats(server)["source_drops"] == 32
+        assert server.stats()["source_drops"] == 32
 
 
 def test_strangers_make_room_on_other_workers(start):
@@ -320,9 +285,9 @@ def test_strangers_make_room_on_other_workers(start):
         for number in range(40):
             come(stack, server, f"127.0.1.{number + 1}")
         until(lambda: sum(map(alive, crowd)) <= 1, 10, "a crowd that went")
-        said = stats(server)
+        said = server.stats()
         assert said["early_drops"] >= 7
-    until(lambda: page(server, "/healthz") == "ok\n", 10, "a server that goes on")
+    until(lambda: server.page("/healthz") == "ok\n", 10, "a server that goes on")
     with RawClient(server, server.token()).login(**instance(1)).sock:
         pass
 
@@ -344,7 +309,7 @@ def test_guesses_are_counted_in_all(start):
             said.append("reset")
     assert said[:8] == ["HELLO_ACK"] * 8
     assert "HELLO_ACK" not in said[8:]
-    assert stats(server)["logins_refused"] == 8
+    assert server.stats()["logins_refused"] == 8
 
 
 # ---- what is told ----
@@ -358,14 +323,14 @@ def test_pages_tell_of_all(rig, serve, start):
         for _ in range(n + 1):
             with connect("127.0.0.1", c.port) as s:
                 echoes(s, b"x" * 1000)
-    until(lambda: stats(server)["totals"]["streams_open"] == 0, 10, "an end of all streams")
-    said = stats(server)
+    until(lambda: server.stats()["totals"]["streams_open"] == 0, 10, "an end of all streams")
+    said = server.stats()
     assert said["totals"]["streams"] == said["totals"]["connections"] == 10
     assert said["totals"]["received_bytes"] == said["totals"]["sent_bytes"] == 10000
     assert {t["port"]: t["streams"] for t in said["tunnels"]} == \
         {c.port: n + 1 for n, c in enumerate(clients)}
-    assert len(json.loads(page(server, "/api/tunnels"))["tunnels"]) == 4
-    text = page(server, "/metrics")
+    assert len(json.loads(server.page("/api/tunnels"))["tunnels"]) == 4
+    text = server.page("/metrics")
     assert re.search(r"^gotunnel_sessions_open 4$", text, re.M)
     for n, c in enumerate(clients):
         assert re.search(rf'^gotunnel_streams_total\{{port="{c.port}"\}} {n + 1}$', text, re.M)
@@ -404,14 +369,14 @@ def test_a_port_that_changes_the_worker_has_one_row(start, raw, same_name):
         # Somebody else comes, so that the next one has its home elsewhere.
         bystanders.append(raw(server).login(**instance(110 + number)))
         if number == 3:
-            until(lambda: stats(server)["totals"]["streams_open"] == 0, 10, "no streams")
-    until(lambda: stats(server)["totals"]["streams_open"] == 0, 10, "no streams")
+            until(lambda: server.stats()["totals"]["streams_open"] == 0, 10, "no streams")
+    until(lambda: server.stats()["totals"]["streams_open"] == 0, 10, "no streams")
     found = homes(server, 14)
     assert len({home for _, home in found[2::2]}) > 1, "it never changed the worker"
-    text = page(server, "/metrics")
+    text = server.page("/metrics")
     rows = re.findall(rf'^gotunnel_streams_total\{{port="{port}"\}} (\d+)$', text, re.M)
     assert rows == ["6" if same_name else "1"]
-    assert stats(server)["totals"]["streams"] == 6
+    assert server.stats()["totals"]["streams"] == 6
 
 
 # ---- the end ----
@@ -482,6 +447,6 @@ def test_shutdown_while_strangers_come(start):
         stopped.set()
         return code
 
-    said = at_once(6, lambda n: come(n) if n else stop(n))
+    said = in_threads(6, lambda n: come(n) if n else stop(n))
     assert said[0] == 0
     assert sum(said[1:]) > 20

@@ -11,6 +11,7 @@ Environment:
 import os
 import pathlib
 import shutil
+import threading
 import time
 
 import pytest
@@ -55,3 +56,24 @@ def until(condition, seconds=10, what="a condition"):
         if time.monotonic() > end:
             pytest.fail(f"{what} did not come within {limit(seconds)} s")
         time.sleep(0.01)
+
+
+def in_threads(count, work):
+    """work(number) in as many threads, begun together; what they returned. An error of one is
+    raised here."""
+    barrier, found, errors = threading.Barrier(count), [None] * count, []
+
+    def run(number):
+        try:
+            barrier.wait()
+            found[number] = work(number)
+        except Exception as error:      # noqa: BLE001: it fails the test below
+            errors.append(error)
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(count)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    if errors:
+        raise errors[0]
+    return found

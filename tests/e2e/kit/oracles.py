@@ -25,16 +25,16 @@ def bound(allowed):
 
 
 def observed(rig, **given):
-    """A server that takes plaintext, too; .stats() are its numbers."""
+    """A server that takes plaintext, too; .page(path) is one of its pages, .stats() its numbers."""
     admin = ports.one()
     given.setdefault("plaintext", True)
     server = rig.server(admin=f"127.0.0.1:{admin}", **given)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def stats():
-        with opener.open(f"http://127.0.0.1:{admin}/api/stats", timeout=limit(10)) as page:
-            return json.load(page)
-    server.stats = stats
+    def page(path):
+        with opener.open(f"http://127.0.0.1:{admin}{path}", timeout=limit(10)) as answer:
+            return answer.read().decode()
+    server.page, server.stats = page, lambda: json.loads(page("/api/stats"))
     return server
 
 

@@ -12,7 +12,8 @@ TCP_CLOSE = 7
 
 
 class Line:
-    """Between a client and its server; what passes, and how, is pump()'s, a thread a direction."""
+    """Between a client and its server; what passes, and how, is pump()'s, a thread a direction:
+    all of it, and see() is shown it first."""
 
     def __init__(self, server):
         self.target = (server.host, server.control)
@@ -36,6 +37,18 @@ class Line:
 
     def prepare(self, sock):
         """Options of a socket that is read."""
+
+    def pump(self, x, y):
+        try:
+            while data := x.recv(65536):
+                self.see(data)
+                y.sendall(data)
+            y.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def see(self, data):
+        """What is about to be passed on."""
 
     def close(self):
         self.listener.close()
