@@ -160,6 +160,20 @@ static inline size_t vector_resume(uint8_t *out, size_t cap)
 	return state_resume_encode(&v, out, cap);
 }
 
+static inline size_t vector_join(uint8_t *out, size_t cap)
+{
+	struct state_join v = { .lane = 2 };
+
+	vector_fill(v.session_id, sizeof v.session_id, 0x01);
+	vector_fill(v.proof, sizeof v.proof, 0xc0);
+	return state_join_encode(&v, out, cap);
+}
+
+static inline size_t vector_lane(uint8_t *out, size_t cap)
+{
+	return state_lane_encode(2, 3, out, cap);
+}
+
 static inline size_t vector_state(uint8_t *out, size_t cap)
 {
 	static struct state_frame v = {
@@ -252,6 +266,8 @@ static const struct vector {
 	{ "STREAM_RESET", vector_stream_reset },
 	{ "STREAM_CREDIT", vector_stream_credit },
 	{ "ACK", vector_ack },
+	{ "JOIN", vector_join },
+	{ "LANE", vector_lane },
 };
 
 enum { VECTORS = sizeof vectors / sizeof vectors[0] };
@@ -275,6 +291,7 @@ static inline size_t vector_again(const struct frame *f, const uint8_t *payload,
 		struct control_error error;
 		struct control_shutdown shutdown;
 		struct state_resume resume;
+		struct state_join join;
 		struct state_frame state;
 		struct flow_open open;
 		struct flow_reset reset;
@@ -346,6 +363,12 @@ static inline size_t vector_again(const struct frame *f, const uint8_t *payload,
 	case FRAME_ACK:
 		AGAIN(control_ack_decode(payload, f->len, &v.u64),
 			control_ack_encode(v.u64, out, cap));
+	case FRAME_JOIN:
+		AGAIN(state_join_decode(payload, f->len, &v.join),
+			state_join_encode(&v.join, out, cap));
+	case FRAME_LANE:
+		AGAIN(state_lane_decode(payload, f->len, &v.u32),
+			state_lane_encode(f->stream, v.u32, out, cap));
 	}
 #undef AGAIN
 	return 0;

@@ -48,7 +48,7 @@ static const struct rule {
 	[FRAME_BIND_ERR] = { binding_on_err, FROM_SERVER, IN_FORWARDING, ON_SESSION, 1024 },
 	[FRAME_UNBIND] = { binding_on_unbind, FROM_CLIENT, IN_FORWARDING, ON_SESSION, 4 },
 	[FRAME_SHUTDOWN] = { upkeep_on_shutdown, FROM_BOTH, IN_FORWARDING, ON_SESSION, 8 },
-	[FRAME_RESUME] = { resume_on_resume, FROM_CLIENT, IN(SESSION_BIND), ON_SESSION, 64 },
+	[FRAME_RESUME] = { resume_on_resume, FROM_CLIENT, IN_FORWARDING, ON_SESSION, 64 },
 	[FRAME_STATE] = { resume_on_state, FROM_BOTH, IN_RESUMING, ON_SESSION, FRAME_CONTROL_MAX },
 	[FRAME_RESUME_ERR] = { resume_on_refusal, FROM_SERVER, IN(SESSION_ASKING), ON_SESSION, 2 },
 	[FRAME_STREAM_OPEN] = { relay_on_open, FROM_SERVER, IN(SESSION_OPEN) | IN(SESSION_DRAIN),
@@ -60,6 +60,7 @@ static const struct rule {
 	[FRAME_STREAM_RESET] = { relay_on_reset, FROM_BOTH, IN(SESSION_OPEN) | IN(SESSION_DRAIN),
 		ON_STREAM, 10 },
 	[FRAME_STREAM_CREDIT] = { relay_on_credit, FROM_BOTH, IN_FORWARDING, ON_EITHER, 16 },
+	[FRAME_JOIN] = { resume_on_join, FROM_CLIENT, IN(SESSION_BIND), ON_SESSION, 64 },
 	[FRAME_ACK] = { upkeep_on_ack, FROM_BOTH, IN_FORWARDING, ON_SESSION, 8 },
 };
 

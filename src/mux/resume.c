@@ -175,15 +175,16 @@ static enum code say_state(struct session *s)
 	return say(s, &frame, true) ? CODE_OK : CODE_OVERLOADED;
 }
 
-void resume_ask(struct session *s, const struct state_resume *resume, uint64_t now_us)
+void resume_ask(struct session *s, struct session *via, const struct state_resume *resume,
+	uint64_t now_us)
 {
 	uint8_t *out;
 
 	s->now_us = now_us;
 	attach(s, SESSION_ASKING, resume->epoch);
-	out = output_reserve(s);
+	out = output_reserve(via);
 	if (out)
-		output_commit(s, state_resume_encode(resume, out, OUTPUT_FRAME_MAX));
+		output_commit(via, state_resume_encode(resume, out, OUTPUT_FRAME_MAX));
 }
 
 void resume_adopt(struct session *s, uint32_t epoch, uint64_t now_us)
@@ -212,6 +213,52 @@ void resume_inherit(struct session *s, struct session *from)
 
 /* --- what the other side says ---------------------------------------------------------- */
 
+static void say_lane(struct session *s, uint8_t lane, uint32_t epoch)
+{
+	uint8_t *out = output_reserve(s);
+
+	if (out)
+		output_commit(s, state_lane_encode(lane, epoch, out, OUTPUT_FRAME_MAX));
+}
+
+/* RESUME of another session, which is to go on beside this one. Its answer is heard
+ * there: it is a frame of that lane. */
+static enum code on_ride(struct session *s, const struct state_resume *resume)
+{
+	enum code code;
+	uint8_t *out;
+
+	if (!(s->capabilities & LOGIN_CAN_LANES) || resume->lane >= STATE_LANES_MAX ||
+		resume->lane == s->lane)
+		return CODE_PROTOCOL;
+	code = s->ops->on_ride ? s->ops->on_ride(s->owner, resume) : CODE_RESUME_UNKNOWN;
+	if (!code)
+		return CODE_OK;
+	say_lane(s, resume->lane, resume->epoch);
+	out = output_reserve(s);
+	if (out)
+		output_commit_reply(s, state_resume_err_encode((uint16_t)code, out,
+			OUTPUT_FRAME_MAX));
+	say_lane(s, s->lane, s->epoch);
+	return CODE_OK;
+}
+
+enum code resume_on_join(struct session *s, const struct frame *f, const uint8_t *payload)
+{
+	struct state_join join;
+	enum code code = state_join_decode(payload, f->len, &join);
+
+	if (code)
+		return code;
+	if (!(s->capabilities & LOGIN_CAN_LANES) || !s->ops->on_join)
+		return CODE_PROTOCOL;
+	s->lane = join.lane;
+	code = s->ops->on_join(s->owner, &join);
+	if (!code && s->state == SESSION_BIND)
+		s->state = SESSION_OPEN;
+	return code;
+}
+
 enum code resume_on_resume(struct session *s, const struct frame *f, const uint8_t *payload)
 {
 	struct state_resume resume;
@@ -220,6 +267,8 @@ enum code resume_on_resume(struct session *s, const struct frame *f, const uint8
 
 	if (code)
 		return code;
+	if (s->state != SESSION_BIND)
+		return on_ride(s, &resume);
 	code = s->ops->on_resume ? s->ops->on_resume(s->owner, &resume) : CODE_RESUME_UNKNOWN;
 	if (!code) {
 		s->state = SESSION_GIVEN;

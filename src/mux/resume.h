@@ -23,9 +23,11 @@
 /* Whether the loss of the transport is survived now. */
 bool resume_is_possible(const struct session *s);
 
-/* Client, after on_detach: goes on over a new transport, on which a login was
- * made that resume.proof is bound to. */
-void resume_ask(struct session *s, const struct state_resume *resume, uint64_t now_us);
+/* Client, after on_detach: goes on over another transport; resume.proof is bound to the
+ * login that was made on it. `via` sends RESUME: s itself over one that becomes its own,
+ * else the open session that it is. */
+void resume_ask(struct session *s, struct session *via, const struct state_resume *resume,
+	uint64_t now_us);
 
 /* Server: goes on over the transport of a RESUME, which was checked. The one
  * it had, if it had one, was closed. */
@@ -46,6 +48,7 @@ uint64_t resume_tick(struct session *s);
 
 /* Handlers, internal to mux/, as in relay.h. */
 enum code resume_on_resume(struct session *s, const struct frame *f, const uint8_t *payload);
+enum code resume_on_join(struct session *s, const struct frame *f, const uint8_t *payload);
 enum code resume_on_state(struct session *s, const struct frame *f, const uint8_t *payload);
 enum code resume_on_refusal(struct session *s, const struct frame *f, const uint8_t *payload);
 

@@ -196,6 +196,22 @@ void session_shutdown(struct session *s, uint32_t drain_ms)
 		output_commit(s, control_shutdown_encode(&shutdown, out, OUTPUT_FRAME_MAX));
 }
 
+void session_join(struct session *s, const struct state_join *join)
+{
+	uint8_t *out = output_reserve(s);
+
+	if (!out)
+		return;
+	s->lane = join->lane;
+	s->state = SESSION_OPEN;
+	output_commit(s, state_join_encode(join, out, OUTPUT_FRAME_MAX));
+}
+
+bool session_is_amid_frame(const struct session *s)
+{
+	return s->control_at != 0;
+}
+
 void session_relieve(struct session *s)
 {
 	output_feed_starved(s);

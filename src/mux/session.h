@@ -136,6 +136,12 @@ struct session_ops {
 	 * one's transport. CODE_OK: the owner moves it there, not from inside
 	 * this call, and ends this one; else RESUME_ERR says the code. */
 	enum code (*on_resume)(void *owner, const struct state_resume *resume);
+	/* Server, or NULL: a session that is open wants another one to go on beside it, as
+	 * a lane on its transport. CODE_OK: the owner moved it here; else RESUME_ERR. */
+	enum code (*on_ride)(void *owner, const struct state_resume *resume);
+	/* Server, or NULL: the client wants this session, which just logged in, to be a
+	 * lane of another one. CODE_OK: it is one, and open; else it ends. */
+	enum code (*on_join)(void *owner, const struct state_join *join);
 	/* Client: the answer to resume_ask() was no. The transport is the one
 	 * of the session that was made for it, again. */
 	void (*on_resume_refused)(void *owner, enum code code);
@@ -219,6 +225,7 @@ struct session {
 	uint8_t id[LOGIN_SESSION_ID];
 	uint32_t epoch;
 	uint64_t capabilities;	/* that both ends have */
+	uint8_t lane;		/* 0, or what JOIN said; see mux/carrier.h */
 	uint32_t max_frame;
 	uint32_t peer_credit;	/* a stream of ours starts with this */
 	uint8_t method;
@@ -334,6 +341,13 @@ void session_end_by_peer(struct session *s, enum code code, uint32_t retry_ms, s
 
 /* There is memory again: streams that waited for it compete. */
 void session_relieve(struct session *s);
+
+/* Client, right after the login: it is a lane of another session from now on, and
+ * open. What the server thinks of that is heard if it does not agree. */
+void session_join(struct session *s, const struct state_join *join);
+
+/* Whether what was composed last ended within a frame: the rest has to follow. */
+bool session_is_amid_frame(const struct session *s);
 
 /* Live streams. */
 unsigned session_streams(const struct session *s);

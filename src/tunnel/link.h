@@ -6,6 +6,7 @@
 
 #include "auth/proof.h"
 #include "core/list.h"
+#include "mux/carrier.h"
 #include "mux/session.h"
 #include "net/conn.h"
 #include "net/timer.h"
@@ -43,9 +44,14 @@ struct link_ops {
 	void (*on_detach)(struct link *l, const char *why);
 	void (*on_resumed)(struct link *l);
 	/* Server: RESUME came; see session_ops.on_resume. The owner calls
-	 * link_adopt() in another turn. */
+	 * transfer_adopt() in another turn. */
 	enum code (*on_resume)(struct link *l, const struct state_resume *resume);
-	/* Client: the answer to link_ask() was no. */
+	/* Server: RESUME of another session came, which is to go on beside this one; see
+	 * session_ops.on_ride. The owner calls ride_adopt(). */
+	enum code (*on_ride)(struct link *l, const struct state_resume *resume);
+	/* Server: JOIN came; see session_ops.on_join. */
+	enum code (*on_join)(struct link *l, const struct state_join *join);
+	/* Client: the answer to transfer_ask() was no. */
 	void (*on_resume_refused)(struct link *l, enum code code);
 	/* The session ended; comes once. Streams were reset before. What is
 	 * left to say is sent, then on_closed follows. */
@@ -70,6 +76,9 @@ struct link {
 	void *owner;
 	struct link_config config;
 	struct conn conn;
+	struct carrier carrier;	/* what conn carries: this session, and those of riders */
+	struct link *host;	/* whose conn this session goes over; itself, mostly */
+	struct list riders, ride; /* whose host this is; on the host's riders */
 	struct session session;
 	struct proof *proof;
 	struct turn flush;	/* compose and send, once a turn */
@@ -81,6 +90,7 @@ struct link {
 	struct list of_worker;	/* see tunnel/pressure.h */
 	bool has_begun;		/* the session was initialised */
 	bool is_known;		/* the login succeeded */
+	bool is_torn;		/* a rider left amid a frame: conn is of no use any more */
 	bool is_parked;		/* nothing is read: it is about to leave its worker */
 	bool is_finishing;	/* the session ended, its last words leave */
 	bool is_closed;
@@ -98,39 +108,6 @@ void link_finish(struct link *l, const char *why);
 
 /* Ends it at once without a word; on_end and on_closed follow. */
 void link_abort(struct link *l, const char *why);
-
-/*
- * A session that lost its connection goes on over the one of `fresh`, a link on
- * which a login was made for that. None of these may be called from inside a
- * callback of `fresh`. 0 or negative: -ENOTCONN if fresh has no connection any
- * more; else both have none.
- */
-
-/* Client: asks the server. on_resumed or on_resume_refused follows. */
-int link_ask(struct link *l, struct link *fresh);
-
-/* Server: what RESUME asked for, which was checked. An old connection that l still has
- * is cut off first. */
-int link_adopt(struct link *l, struct link *fresh, uint32_t epoch);
-
-/* The connection alone changes hands: l's own is closed. After a refusal the
- * client gives it back by this and lets the session made for the login go on. */
-int link_take_over(struct link *l, struct link *fresh);
-void link_go_on(struct link *fresh);
-
-/*
- * To another worker, before there are any streams: link_park() when that is decided, also
- * from inside a callback, which reads nothing more; then, not from inside one,
- * link_leave() on the old thread and link_arrive() on the new one, and nothing in
- * between. link_arrive() returns 0 or -errno, and link_abort() is due then.
- */
-void link_park(struct link *l, bool parked);
-void link_leave(struct link *l);
-int link_arrive(struct link *l, struct worker *w);
-
-/* Ends a link whose connection was taken over: on_closed follows, on_end does
- * not. */
-void link_retire(struct link *l);
 
 /* Something may have changed what can be composed. */
 void link_wake(struct link *l);

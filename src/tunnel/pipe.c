@@ -139,7 +139,7 @@ static void consumed(struct pipe *p, size_t n)
 {
 	if (p->stream && p->state == PIPE_FLOWING)
 		stream_consumed(&p->link->session, p->stream, n);
-	if (!p->link->conn.reading)
+	if (!p->link->host->conn.reading)
 		link_wake(p->link); /* It may read on. */
 }
 

@@ -70,6 +70,28 @@ int prove_resume(const struct link *old, const struct link *fresh, uint32_t epoc
 		.key = old->session.proofs.resume,
 		.session_id = old->session.id,
 		.epoch = epoch,
+		.lane = old->session.lane,
+		.binding = fresh->session.proofs.binding,
+	};
+
+	return proof_resume(&r, out);
+}
+
+int prove_say(const struct link *l, const struct link *on, struct state_resume *r)
+{
+	r->epoch = l->session.epoch + 1;
+	r->lane = l->session.lane;
+	memcpy(r->session_id, l->session.id, sizeof r->session_id);
+	return prove_resume(l, on, r->epoch, r->proof);
+}
+
+int prove_join(const struct link *first, const struct link *fresh, uint8_t lane,
+	uint8_t out[LOGIN_PROOF])
+{
+	struct proof_of_resume r = {
+		.key = first->session.proofs.resume,
+		.session_id = first->session.id,
+		.lane = lane,
 		.binding = fresh->session.proofs.binding,
 	};
 

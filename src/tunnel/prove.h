@@ -13,4 +13,12 @@ enum code prove_login(void *owner, const uint8_t peer[LOGIN_SPAKE], struct span 
 int prove_resume(const struct link *old, const struct link *fresh, uint32_t epoch,
 	uint8_t out[LOGIN_PROOF]);
 
+/* The RESUME with which the client of l asks for it on the connection of `on`. */
+int prove_say(const struct link *l, const struct link *on, struct state_resume *r);
+
+/* The same for JOIN, where `first` has lane 0: RESUME's proof with an epoch of 0, which none
+ * of those has. */
+int prove_join(const struct link *first, const struct link *fresh, uint8_t lane,
+	uint8_t out[LOGIN_PROOF]);
+
 #endif

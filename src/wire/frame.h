@@ -45,6 +45,8 @@ enum {
 	X(STREAM_RESET, 0x13)                                                  \
 	X(STREAM_CREDIT, 0x14)                                                 \
 	X(ACK, 0x15)                                                           \
+	X(JOIN, 0x16)                                                          \
+	X(LANE, 0x17)                                                          \
 	X(DATAGRAM, 0x20)
 
 enum frame_type {

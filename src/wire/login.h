@@ -29,6 +29,7 @@ enum {
 
 /* Bits of the capabilities. */
 #define LOGIN_CAN_RESUME UINT64_C(1) /* the session outlives its transport */
+#define LOGIN_CAN_LANES UINT64_C(2) /* and may have several; see mux/carrier.h */
 
 enum login_role { LOGIN_ROLE_CLIENT = 1 };
 enum login_method { LOGIN_METHOD_SPAKE2 = 1, LOGIN_METHOD_BEARER = 2 };

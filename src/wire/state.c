@@ -26,6 +26,51 @@ enum code state_resume_decode(const uint8_t *payload, size_t len, struct state_r
 	return CODE_OK;
 }
 
+size_t state_join_encode(const struct state_join *in, uint8_t *out, size_t cap)
+{
+	struct writer w = frame_begin(out, cap);
+
+	if (in->lane == 0 || in->lane >= STATE_LANES_MAX)
+		return 0;
+	writer_bytes(&w, in->session_id, sizeof in->session_id);
+	writer_u8(&w, in->lane);
+	writer_bytes(&w, in->proof, sizeof in->proof);
+	return frame_end(&w, out, FRAME_JOIN, 0);
+}
+
+enum code state_join_decode(const uint8_t *payload, size_t len, struct state_join *out)
+{
+	struct reader r = reader_of(payload, len);
+	struct state_join join = { 0 };
+
+	reader_copy(&r, join.session_id, sizeof join.session_id);
+	join.lane = reader_u8(&r);
+	reader_copy(&r, join.proof, sizeof join.proof);
+	if (!reader_done(&r) || join.lane == 0 || join.lane >= STATE_LANES_MAX)
+		return CODE_PROTOCOL;
+	*out = join;
+	return CODE_OK;
+}
+
+size_t state_lane_encode(uint32_t lane, uint32_t epoch, uint8_t *out, size_t cap)
+{
+	struct writer w = frame_begin(out, cap);
+
+	writer_u32(&w, epoch);
+	return frame_end(&w, out, FRAME_LANE, lane);
+}
+
+enum code state_lane_decode(const uint8_t *payload, size_t len, uint32_t *epoch)
+{
+	struct reader r = reader_of(payload, len);
+	uint32_t value = reader_u32(&r);
+
+	if (!reader_done(&r))
+		return CODE_PROTOCOL;
+	*epoch = value;
+	return CODE_OK;
+}
+
 static void encode_entry(struct writer *w, const struct state_entry *e)
 {
 	writer_u32(w, e->stream);

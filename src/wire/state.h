@@ -6,8 +6,10 @@
 #include "wire/frame.h"
 #include "wire/login.h"
 
-/* RESUME, STATE, RESUME_ERR: how a session moves to a new transport. The
- * contract of encoders and decoders is that of wire/login.h. */
+/* RESUME, STATE, RESUME_ERR: how a session moves to a new transport; JOIN, LANE: how
+ * it has several. The contract of encoders and decoders is that of wire/login.h. */
+
+enum { STATE_LANES_MAX = 8 };	/* lane numbers are below this */
 
 /* session id 16, epoch u32, lane u8, proof 32. */
 struct state_resume {
@@ -16,6 +18,16 @@ struct state_resume {
 	uint8_t lane;
 	uint8_t proof[LOGIN_PROOF];
 };
+
+/* session id 16 (of lane 0), lane u8 (1..7), proof 32. */
+struct state_join {
+	uint8_t session_id[LOGIN_SESSION_ID];
+	uint8_t lane;
+	uint8_t proof[LOGIN_PROOF];
+};
+
+/* LANE, whose stream is the lane: epoch u32. */
+enum { STATE_LANE_FRAME = FRAME_HEAD + 4 };
 
 /* stream u32 (not 0), wanted u64, consumed u64, limit u64, final offset u64
  * or all ones, reset code u16. consumed <= wanted <= limit. */
@@ -49,6 +61,10 @@ struct state_frame {
 
 size_t state_resume_encode(const struct state_resume *in, uint8_t *out, size_t cap);
 enum code state_resume_decode(const uint8_t *payload, size_t len, struct state_resume *out);
+size_t state_join_encode(const struct state_join *in, uint8_t *out, size_t cap);
+enum code state_join_decode(const uint8_t *payload, size_t len, struct state_join *out);
+size_t state_lane_encode(uint32_t lane, uint32_t epoch, uint8_t *out, size_t cap);
+enum code state_lane_decode(const uint8_t *payload, size_t len, uint32_t *epoch);
 size_t state_frame_encode(const struct state_frame *in, uint8_t *out, size_t cap);
 enum code state_frame_decode(const uint8_t *payload, size_t len, struct state_frame *out);
 size_t state_resume_err_encode(uint16_t code, uint8_t *out, size_t cap);

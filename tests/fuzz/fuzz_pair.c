@@ -441,7 +441,7 @@ static void attempt(bool arrives)
 		return;
 	queue_fini(&client.in);
 	queue_fini(&server.in);
-	resume_ask(&client.session, &resume, now);
+	resume_ask(&client.session, &client.session, &resume, now);
 	speak(&client, SESSION_COMPOSE_MIN);
 	if (!arrives)
 		return;

@@ -224,7 +224,7 @@ static void attach(void)
 	if (session.state != SESSION_LOST)
 		return;
 	if (session.config.role == SESSION_CLIENT)
-		resume_ask(&session, &resume, now);
+		resume_ask(&session, &session, &resume, now);
 	else
 		resume_adopt(&session, resume.epoch, now);
 }

@@ -616,7 +616,7 @@ static void move(struct node *from)
 	from->peer = NULL;
 	may_fail = true;
 	if (to->side == &client)
-		resume_ask(&to->session, &resume, now);
+		resume_ask(&to->session, &to->session, &resume, now);
 	else
 		resume_adopt(&to->session, wanted_epoch, now);
 	may_fail = false;

@@ -11,6 +11,7 @@
 
 static struct chunk_pool duo_pool;
 static uint32_t duo_hold_ms;	/* 0: sessions do not outlive their transport */
+static uint64_t duo_more;	/* capabilities beside that */
 
 enum { DUO_BIND = 7, DUO_OUT = 600 * 1024, DUO_STREAMS = 250 };
 
@@ -255,7 +256,7 @@ static inline void duo_begin(struct duo *d, struct duo_side *side, enum session_
 	const struct session_config config = {
 		.role = role,
 		.max_frame = FRAME_DATA_DEFAULT,
-		.capabilities = duo_hold_ms ? LOGIN_CAN_RESUME : 0,
+		.capabilities = duo_more | (duo_hold_ms ? LOGIN_CAN_RESUME : 0),
 		.hold_ms = duo_hold_ms,
 		.sync_us = 1000000,
 		.pool = &duo_pool,

@@ -37,7 +37,7 @@ static const struct row {
 	{ FRAME_BIND_ERR, S, FWD, false, 1024 },
 	{ FRAME_UNBIND, C, FWD, false, 4 },
 	{ FRAME_SHUTDOWN, B, FWD, false, 8 },
-	{ FRAME_RESUME, C, BIND, false, 64 },
+	{ FRAME_RESUME, C, FWD, false, 64 },
 	{ FRAME_STATE, B, RESUMING, false, 4096 },
 	{ FRAME_RESUME_ERR, S, ASKING, false, 2 },
 	{ FRAME_STREAM_OPEN, S, FLOW, true, 64 },
@@ -46,6 +46,7 @@ static const struct row {
 	{ FRAME_STREAM_RESET, B, FLOW, true, 10 },
 	{ FRAME_STREAM_CREDIT, B, FWD, true, 16 },
 	{ FRAME_ACK, B, FWD, false, 8 },
+	{ FRAME_JOIN, C, BIND, false, 64 },
 };
 
 /* A session that is about to give its transport away. */
@@ -76,7 +77,7 @@ static void reach(struct duo *d, enum session_role role, enum session_state stat
 	if (state == SESSION_LOST || state == SESSION_ASKING || state == SESSION_SYNCING)
 		session_lost(s, "cut", d->now);
 	if (state == SESSION_ASKING || (state == SESSION_SYNCING && role == SESSION_CLIENT))
-		resume_ask(s, &resume, d->now);
+		resume_ask(s, s, &resume, d->now);
 	else if (state == SESSION_SYNCING)
 		resume_adopt(s, 2, d->now);
 	if (state == SESSION_SYNCING)
@@ -179,7 +180,7 @@ static void a_frame_stands_where_it_belongs(void **unused)
 
 static void an_unknown_type_is_skipped_once_proved(void **unused)
 {
-	static const unsigned types[] = { 0, FRAME_ACK + 1, FRAME_DATAGRAM, 0x7F, 0xFF };
+	static const unsigned types[] = { 0, FRAME_LANE, FRAME_LANE + 1, FRAME_DATAGRAM, 0x7F, 0xFF };
 	static struct duo d;
 
 	(void)unused;

@@ -161,7 +161,7 @@ static void attach(enum session_role role)
 	struct state_resume resume = { .epoch = s->epoch + 1 };
 
 	if (role == SESSION_CLIENT)
-		resume_ask(s, &resume, d.now);
+		resume_ask(s, s, &resume, d.now);
 	else
 		resume_adopt(s, resume.epoch, d.now);
 }
