@@ -30,6 +30,7 @@ static void close_all(struct client *c)
 {
 	c->state = CLIENT_DONE;
 	comeback_end(c);
+	lanes_end(c);
 	dial_cancel(c->dial);
 	c->dial = NULL;
 	timer_free(c->timer);
@@ -175,7 +176,7 @@ static uint64_t drain_ms(const struct client *c, int signum)
 
 static void drain(struct client *c, uint64_t ms)
 {
-	unsigned open = session_streams(&c->link->session);
+	unsigned open = session_streams(&c->link->session) + lanes_streams(c);
 	char text[32];
 
 	if (open)
@@ -187,6 +188,7 @@ static void drain(struct client *c, uint64_t ms)
 	c->pages.state = "draining";
 	timer_start(c->timer, ms);
 	session_shutdown(&c->link->session, (uint32_t)ms);
+	lanes_shutdown(c, (uint32_t)ms);
 	link_wake(c->link);
 }
 
@@ -228,7 +230,7 @@ static void on_timer(struct timer *t)
 	if (c->state == CLIENT_WAITING)
 		attempt(c);
 	else if (c->state == CLIENT_STOPPING && c->link)
-		link_finish(c->link, "the time to drain is over");
+		link_finish(c->link, "the time to drain is over"); /* And the lanes with it. */
 	else if (c->state == CLIENT_JOINING && c->link)
 		link_abort(c->link, "no answer to the request for a port in 10s");
 }
@@ -293,6 +295,7 @@ int client_run(const struct client_config *config)
 		return log_fatal(config->command, 1, NULL, "out of memory");
 	c->config = config;
 	comeback_init(c);
+	lanes_init(c);
 	uv_loop_init(&c->loop);
 	err = worker_init(&c->worker, &c->loop);
 	if (err) {

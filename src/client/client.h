@@ -28,6 +28,7 @@ struct client_config {
 	uint64_t hold_ms;
 	uint64_t drain_ms;
 	bool drain_given;
+	unsigned lanes;			/* connections at once, 1 to 8 */
 	bool quiet;
 	bool request_log;		/* watch HTTP, write a line a request and connection */
 	bool admin_socket;		/* the unix socket of `gotunnel stats` */

@@ -7,6 +7,7 @@
 #include "client/failure.h"
 #include "client/instance.h"
 #include "client/keep.h"
+#include "client/lanes.h"
 #include "client/local.h"
 #include "client/retry.h"
 #include "core/addr.h"
@@ -48,6 +49,7 @@ struct client {
 	struct dial *dial;
 	struct link *link;
 	struct comeback comeback;
+	struct lanes lanes;
 	struct pressure pressure;
 	struct failure failure;		/* why the last attempt or session ended */
 	bool has_failed;

@@ -9,6 +9,9 @@
 #include "client/uplink.h"
 #include "core/log.h"
 #include "core/text.h"
+#include "mux/resume.h"
+#include "tunnel/ride.h"
+#include "tunnel/transfer.h"
 
 enum {
 	TELL_US = 1000 * 1000,	/* being away for less is no news */
@@ -165,7 +168,7 @@ static void tell(struct client *c)
 	const struct session *s = &c->link->session;
 	char why[sizeof s->lost_text * 4], hold[32];
 
-	if (c->comeback.has_told || now(c) - s->lost_us < TELL_US)
+	if (c->comeback.has_told || !resume_is_held(s) || now(c) - s->lost_us < TELL_US)
 		return;
 	c->comeback.has_told = true;
 	text_escape(s->lost_text, strlen(s->lost_text), why, sizeof why);
@@ -212,7 +215,7 @@ static void drop_asking(struct client *c)
 
 	c->comeback.asking = NULL;
 	if (l)
-		link_retire(l);
+		transfer_retire(l);
 }
 
 /* The first that is logged in hands its connection over. */
@@ -223,6 +226,11 @@ static void ask(struct client *c)
 	for (int i = 0; i < COMEBACK_ATTEMPTS && !first; i++)
 		if (c->comeback.attempts[i].is_in)
 			first = &c->comeback.attempts[i];
+	if (first && ride_is_on(c->link) && c->link->session.state == SESSION_OPEN) {
+		c->comeback.is_moving = true;
+		session_lost(&c->link->session, "moves to a connection of its own", now(c));
+		c->comeback.is_moving = false;
+	}
 	if (!first || c->link->session.state != SESSION_LOST)
 		return;
 	c->comeback.asking = first->link;
@@ -231,7 +239,7 @@ static void ask(struct client *c)
 	for (int i = 0; i < COMEBACK_ATTEMPTS; i++)
 		give_up(&c->comeback.attempts[i]);
 	c->link->session.config.sync_us = patience_us(c);
-	if (link_ask(c->link, c->comeback.asking) < 0)
+	if (transfer_ask(c->link, c->comeback.asking) < 0)
 		drop_asking(c);
 }
 
@@ -241,14 +249,14 @@ static void go_on_without(struct client *c)
 	struct link *old = c->link, *fresh = c->comeback.asking;
 
 	c->comeback.asking = NULL;
-	if (link_take_over(fresh, old) < 0) {
-		link_retire(fresh);
+	if (transfer_take_over(fresh, old) < 0) {
+		transfer_retire(fresh);
 		link_abort(old, "the server does not have the session any more");
 		return;
 	}
 	comeback_end(c);
 	uplink_succeed(c, fresh);
-	link_go_on(fresh);
+	transfer_go_on(fresh);
 }
 
 static void on_turn(struct turn *t)
@@ -256,7 +264,8 @@ static void on_turn(struct turn *t)
 	struct comeback *b = list_entry(t, struct comeback, turn);
 	struct client *c = list_entry(b, struct client, comeback);
 
-	if (c->state != CLIENT_RESUMING || !c->link)
+	if (!c->link || (c->state != CLIENT_RESUMING &&
+		(c->state != CLIENT_UP || !ride_is_on(c->link))))
 		return;
 	if (b->is_refused && b->asking) {
 		b->is_refused = false;

@@ -37,6 +37,7 @@ struct comeback {
 	bool is_refused;	/* and it said no */
 	unsigned vain;		/* attempts that took too long */
 	bool has_told;		/* that it is away */
+	bool is_moving;		/* from another lane's connection to this one */
 	uint64_t calm_us;	/* no attempt before */
 };
 

@@ -99,6 +99,7 @@ static void on_bind_ok(struct link *l, const struct bind_ok *ok)
 	c->was_up = true;
 	c->has_failed = false;
 	keep_offer(&c->keep);
+	lanes_begin(c);
 }
 
 static void ask(struct client *c, uint16_t port)
@@ -164,14 +165,18 @@ static void on_drained(struct link *l)
 {
 	struct client *c = l->owner;
 
-	if (c->state == CLIENT_STOPPING)
+	if (c->state == CLIENT_STOPPING && lanes_are_drained(c))
 		session_finish(&l->session);
 }
 
 static enum code on_open(struct link *l, struct stream *st, const struct flow_open *open)
 {
-	struct client *c = l->owner;
+	return uplink_open(l->owner, l, st, open);
+}
 
+enum code uplink_open(struct client *c, struct link *l, struct stream *st,
+	const struct flow_open *open)
+{
 	if (open->bind_id != BIND_ID)
 		return CODE_FORBIDDEN;
 	return local_open(&c->local, l, st, &open->peer);
@@ -186,6 +191,7 @@ static void end_up(struct client *c)
 	shard_set(&c->worker.metrics.sessions_held, 0);
 	c->pages.link = NULL;
 	comeback_end(c);
+	lanes_end(c);
 }
 
 static void explain(struct client *c, const struct link *l, const struct session_end *end)
@@ -233,9 +239,15 @@ static void on_closed(struct link *l)
 	if (l != c->link)
 		return;
 	c->link = NULL;
+	if (lanes_are_gone(c))
+		uplink_gone(c);
+}
+
+void uplink_gone(struct client *c)
+{
 	if (c->state == CLIENT_STOPPING)
 		client_finish(c, 0);
-	else
+	else if (c->state == CLIENT_ENDING)
 		client_failed(c);
 }
 
@@ -249,7 +261,8 @@ static void on_detach(struct link *l, const char *why)
 		c->state = CLIENT_RESUMING;
 		c->pages.state = "resuming";
 		shard_set(&c->worker.metrics.sessions_held, 1);
-		comeback_begin(c, why);
+		if (!c->comeback.is_moving && !lanes_take_uplink(c))
+			comeback_begin(c, why);
 	}
 }
 
@@ -262,6 +275,7 @@ static void on_resumed(struct link *l)
 	shard_set(&c->worker.metrics.sessions_held, 0);
 	shard_add(&c->worker.metrics.resumes, 1);
 	comeback_done(c);
+	lanes_begin(c);
 	session_measure(&l->session);
 }
 
@@ -318,7 +332,8 @@ void uplink_configure(struct client *c, struct link_config *out)
 	*out = (struct link_config){
 		.session = {
 			.role = SESSION_CLIENT,
-			.capabilities = hold_ms ? LOGIN_CAN_RESUME : 0,
+			.capabilities = (hold_ms ? LOGIN_CAN_RESUME : 0) |
+				(config->lanes > 1 ? LOGIN_CAN_LANES : 0),
 			.hold_ms = (uint32_t)hold_ms,
 			.sync_us = SYNC_US,
 			.max_frame = FRAME_DATA_DEFAULT,
@@ -368,6 +383,7 @@ void uplink_succeed(struct client *c, struct link *fresh)
 	log_warn(NULL, "Session lost: the server does not have it any more; its streams are reset");
 	c->link = fresh;
 	fresh->ops = &link_ops;
+	fresh->owner = c;
 	c->state = CLIENT_JOINING;
 	c->pages.state = "reconnecting";
 	link_abort(old, "the server does not have the session any more");

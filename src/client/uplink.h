@@ -12,6 +12,13 @@ void uplink_join(struct client *c, int fd);
 /* How a connection to the server is opened and logged in on. */
 void uplink_configure(struct client *c, struct link_config *out);
 
+/* A visitor's stream, on the uplink or on a lane l: link_ops.on_open. */
+enum code uplink_open(struct client *c, struct link *l, struct stream *st,
+	const struct flow_open *open);
+
+/* The uplink and all lanes are closed: what next? */
+void uplink_gone(struct client *c);
+
 /* The server no longer takes our credentials, and the session with it. */
 void uplink_refused(struct client *c, const struct session_end *end);
 

@@ -18,7 +18,7 @@ struct options {
 	const char *server, *local, *name, *state_dir;
 	const char *token, *token_file, *tls_ca;
 	bool tls, plaintext, no_reconnect;
-	uint64_t retries, remote_port, drain, resume_hold;
+	uint64_t retries, remote_port, drain, resume_hold, lanes;
 	const char *admin;
 	bool no_request_log;
 };
@@ -50,6 +50,8 @@ static const struct opt options[] = {
 		"attempts to connect in a row; 0: without end" },
 	{ "resume-hold", 0, OPT_DURATION, AT(resume_hold), "TIME", "60s", 0, 3600000, NULL, false,
 		"how long streams outlive a lost connection; 0: they do not" },
+	{ "lanes", 0, OPT_UINT, AT(lanes), "N", "1", 1, 8, NULL, false,
+		"connections at once; for a long path on which one is slow" },
 	{ "state-dir", 0, OPT_TEXT, AT(state_dir), "DIR", NULL, 0, 0, NULL, false,
 		"where the instance of the name is kept; see FILES in the manual" },
 	{ "admin", 0, OPT_TEXT, AT(admin), "HOST:PORT", NULL, 0, 0, NULL, false,
@@ -247,6 +249,7 @@ static int run(struct call *c, int argc, char **argv)
 		.state_dir = file_state_folder(o->state_dir),
 		.drain_ms = o->drain,
 		.hold_ms = o->resume_hold,
+		.lanes = (unsigned)o->lanes,
 		.drain_given = source(c, "drain") != NULL,
 		.quiet = o->common.quiet,
 		.request_log = !o->no_request_log,

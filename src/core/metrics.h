@@ -39,6 +39,8 @@
 		"Sessions that ended without a goodbye.")                                        \
 	X(sessions_held, gauge, "gotunnel_sessions_held",                                        \
 		"Sessions that wait for their client to come back.")                             \
+	X(lanes_open, gauge, "gotunnel_lanes_open",                                              \
+		"Connections beside the first of a client.")                                     \
 	X(resumes, counter, "gotunnel_resumes_total",                                            \
 		"Times that a session went on over a new connection.")                           \
 	X(resumes_refused, counter, "gotunnel_resumes_refused_total",                            \

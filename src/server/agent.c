@@ -12,6 +12,7 @@
 #include "net/sys.h"
 #include "server/door.h"
 #include "server/expose.h"
+#include "server/lane.h"
 #include "server/moving.h"
 #include "server/rejoin.h"
 
@@ -79,6 +80,15 @@ static void leave_guests(struct agent *a)
 	if (a->is_guest)
 		a->hub->house->guests--;
 	a->is_guest = false;
+}
+
+void agent_is_lane(struct agent *a)
+{
+	house_lock(a->hub->house);
+	leave_guests(a);
+	house_unlock(a->hub->house);
+	shard_sub(&a->hub->worker.metrics.sessions_open, 1);
+	a->is_counted = false;
 }
 
 static void leave_members(struct agent *a)
@@ -245,6 +255,10 @@ static void bind_locked(struct link *l, const struct bind_request *request)
 	struct expose *e;
 	char text[64];
 
+	if (a->first) { /* Lane 0 alone has tunnels. */
+		refuse(a, request->id, CODE_FORBIDDEN);
+		return;
+	}
 	tell_login(a, &l->session);
 	log_debug(a->who, "asks for port %u%s", request->port, request->port ? "" : " (any)");
 	if (find(a, request->id)) {
@@ -292,7 +306,7 @@ static void on_unbind(struct link *l, uint32_t bind_id)
 
 static void on_answer(struct link *l, struct stream *st)
 {
-	struct expose *e = find(agent_of(l), st->bind_id);
+	struct expose *e = find(lane_first(agent_of(l)), st->bind_id);
 
 	if (e)
 		expose_answered(e);
@@ -312,7 +326,9 @@ static void on_shutdown(struct link *l, uint32_t drain_ms)
 /* A client that drains closes by itself; a server that stops does it here. */
 static void on_drained(struct link *l)
 {
-	if (agent_of(l)->hub->is_stopping)
+	struct agent *a = agent_of(l);
+
+	if (a->hub->is_stopping && lane_are_drained(a))
 		session_finish(&l->session);
 }
 
@@ -423,6 +439,7 @@ static void on_end(struct link *l, const struct session_end *end)
 	}
 	while ((n = list_first(&a->exposes)))
 		expose_close(list_entry(n, struct expose, of_agent), !left);
+	lane_end(a);
 }
 
 static const char *guess(const uint8_t *data, size_t len)
@@ -483,6 +500,8 @@ static const struct link_ops ops = {
 	.on_detach = rejoin_lost,
 	.on_resumed = rejoin_done,
 	.on_resume = rejoin_asked,
+	.on_ride = rejoin_beside,
+	.on_join = lane_join,
 	.on_end = on_end,
 	.on_closed = on_closed,
 };
@@ -492,7 +511,7 @@ void agent_accept(struct hub *h, int fd, const struct sockaddr_storage *peer)
 	struct link_config config = {
 		.session = {
 			.role = SESSION_SERVER,
-			.capabilities = h->config->hold_ms ? LOGIN_CAN_RESUME : 0,
+			.capabilities = LOGIN_CAN_LANES | (h->config->hold_ms ? LOGIN_CAN_RESUME : 0),
 			.hold_ms = (uint32_t)h->config->hold_ms,
 			.max_frame = FRAME_DATA_DEFAULT,
 			.stream_credit = SESSION_STREAM_CREDIT,
@@ -520,6 +539,8 @@ void agent_accept(struct hub *h, int fd, const struct sockaddr_storage *peer)
 	list_init(&a->rejoin.node);
 	list_init(&a->moving.node);
 	list_init(&a->eviction);
+	list_init(&a->lanes);
+	list_init(&a->lane);
 	addr_format((const struct sockaddr *)peer, a->who, sizeof a->who);
 	if (!door_admit(a)) {
 		sys_linger_reset(fd, true); /* Nothing of it stays, in the kernel neither. */

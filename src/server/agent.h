@@ -37,6 +37,8 @@ struct agent {
 	unsigned asks_left;		/* BINDs that are looked at now, */
 	uint64_t asks_us;		/* as of then */
 	struct list node;		/* on hub->agents */
+	struct agent *first;		/* the one it joined, or NULL; see server/lane.h */
+	struct list lanes, lane;	/* those that joined it; on the first's lanes */
 	/* With more than one worker, see server/moving.h. */
 	struct home *home;		/* since HELLO, */
 	struct turn moving;		/* in which it leaves for there, */
@@ -47,6 +49,9 @@ struct agent {
 
 /* Takes an accepted control connection over. */
 void agent_accept(struct hub *h, int fd, const struct sockaddr_storage *peer);
+
+/* It is a lane of another one from now on: neither a guest nor a session that is counted. */
+void agent_is_lane(struct agent *a);
 
 /* Says SHUTDOWN and ends when its streams have. */
 void agent_shutdown(struct agent *a, uint32_t drain_ms);

@@ -13,6 +13,7 @@
 #include "mux/resume.h"
 #include "net/sys.h"
 #include "server/agent.h"
+#include "server/lane.h"
 #include "server/rejoin.h"
 
 static void on_accept(struct listener *l, int fd, const struct sockaddr_storage *peer);
@@ -100,7 +101,7 @@ static void refuse_visitor(struct expose *e, const struct visitor *v)
 /* Makes a stream of the visitor. */
 static void serve(struct expose *e, const struct visitor *v)
 {
-	struct link *link = &e->agent->link;
+	struct link *pick = lane_pick(e->agent), *link = pick ? pick : &e->agent->link;
 	struct flow_open open = { .bind_id = e->bind_id, .peer = flow_addr_of(&v->peer) };
 	struct sockaddr_storage local = { 0 };
 	socklen_t len = sizeof local;
@@ -132,7 +133,7 @@ static void serve(struct expose *e, const struct visitor *v)
 
 static bool is_away(const struct expose *e)
 {
-	return resume_is_held(&e->agent->link.session);
+	return resume_is_held(&e->agent->link.session) && !lane_pick(e->agent);
 }
 
 static void on_accept(struct listener *l, int fd, const struct sockaddr_storage *peer)
@@ -340,9 +341,21 @@ void expose_stop(struct expose *e)
 	listener_close(&e->listener);
 }
 
+/* Resets the streams of e that go over l. */
+static void reset_streams(const struct expose *e, struct link *l)
+{
+	for (struct list *n = l->pipes.next, *next; n != &l->pipes; n = next) {
+		struct pipe *p = list_entry(n, struct pipe, node);
+
+		next = n->next;
+		if (p->stream && p->stream->bind_id == e->bind_id)
+			pipe_reset(p, CODE_SHUTTING_DOWN);
+	}
+}
+
 void expose_close(struct expose *e, bool lease)
 {
-	struct link *l = &e->agent->link;
+	struct agent *a = e->agent;
 	uint64_t now = worker_now(&e->hub->worker);
 
 	expose_stop(e);
@@ -353,13 +366,9 @@ void expose_close(struct expose *e, bool lease)
 	hub_touch_leases(e->hub);
 	list_remove(&e->node);
 	list_remove(&e->of_agent);
-	for (struct list *n = l->pipes.next, *next; n != &l->pipes; n = next) {
-		struct pipe *p = list_entry(n, struct pipe, node);
-
-		next = n->next;
-		if (p->stream && p->stream->bind_id == e->bind_id)
-			pipe_reset(p, CODE_SHUTTING_DOWN);
-	}
+	reset_streams(e, &a->link);
+	for (struct list *n = a->lanes.next; n != &a->lanes; n = n->next)
+		reset_streams(e, &list_entry(n, struct agent, lane)->link);
 	traffic_unref(e->traffic);
 	free(e);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/door.h"
+#include "tunnel/transfer.h"
 
 static bool is_due(const struct agent *a)
 {
@@ -26,7 +27,7 @@ static void on_arrival(struct letter *letter)
 	a->is_moving = false;
 	is_evicted = list_is_on(&a->eviction);
 	house_unlock(h->house);
-	err = link_arrive(&a->link, &h->worker);
+	err = transfer_arrive(&a->link, &h->worker);
 	if (err)
 		agent_abort(a, strerror(-err));
 	else if (is_evicted)
@@ -41,7 +42,7 @@ static void on_arrival(struct letter *letter)
  * own in its mailbox. From then on a is no longer ours. */
 static void depart(struct agent *a, struct hub *to)
 {
-	link_leave(&a->link);
+	transfer_leave(&a->link);
 	list_remove(&a->node);
 	a->is_moving = true;
 	a->hub = to;
@@ -65,7 +66,7 @@ static void on_turn(struct turn *t)
 		depart(a, &house->hubs[homes_worker(a->home)]);
 	house_unlock(house);
 	if (stays && !a->link.is_closed)
-		link_park(&a->link, false);
+		transfer_park(&a->link, false);
 }
 
 void moving_begin(struct agent *a)
@@ -85,7 +86,7 @@ void moving_begin(struct agent *a)
 			homes_worker(a->home));
 	if (a->home && homes_worker(a->home) == a->hub->index)
 		return;
-	link_park(&a->link, true);
+	transfer_park(&a->link, true);
 	poller_turn_init(&a->moving, on_turn);
 	poller_defer(&a->hub->worker.poller, &a->moving);
 }

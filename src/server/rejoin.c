@@ -7,7 +7,10 @@
 #include "mux/binding.h"
 #include "mux/resume.h"
 #include "server/expose.h"
+#include "server/lane.h"
 #include "tunnel/prove.h"
+#include "tunnel/ride.h"
+#include "tunnel/transfer.h"
 
 static struct agent *agent_of(struct link *l)
 {
@@ -30,7 +33,8 @@ void rejoin_lost(struct link *l, const char *why)
 		link_abort(l, why); /* Nothing to keep. */
 		return;
 	}
-	if (a->has_told_away || !hub_may_log(a->hub, &a->hub->house->away_log))
+	/* A lane goes on over another one in no time. */
+	if (lane_pick(lane_first(a)) || a->has_told_away || !hub_may_log(a->hub, &a->hub->house->away_log))
 		return;
 	a->has_told_away = true;
 	log_warn(NULL, "%s (%s) lost its connection: %s; its streams are kept for %s", a->who,
@@ -49,7 +53,7 @@ void rejoin_replaced(struct agent *a, uint32_t bind_id)
 
 void rejoin_done(struct link *l)
 {
-	struct agent *a = agent_of(l);
+	struct agent *a = agent_of(l), *first = lane_first(a);
 	uint64_t away_us = worker_now(l->worker) - l->session.lost_us;
 	struct bind_err err = { a->bind_id, CODE_REPLACED, 0, span_of(code_text(CODE_REPLACED)) };
 	char away[32];
@@ -71,7 +75,7 @@ void rejoin_done(struct link *l)
 		binding_refuse(&l->session, &err);
 		return;
 	}
-	for (struct list *n = a->exposes.next, *next; n != &a->exposes; n = next) {
+	for (struct list *n = first->exposes.next, *next; n != &first->exposes; n = next) {
 		next = n->next;
 		expose_go_on(list_entry(n, struct expose, of_agent));
 	}
@@ -86,7 +90,7 @@ bool rejoin_is_same(const struct agent *a, const struct agent *b)
 		memcmp(x->peer_instance, y->peer_instance, sizeof x->peer_instance) == 0;
 }
 
-static struct agent *find(struct hub *h, const uint8_t id[LOGIN_SESSION_ID])
+struct agent *rejoin_find(struct hub *h, const uint8_t id[LOGIN_SESSION_ID])
 {
 	for (struct list *n = h->agents.next; n != &h->agents; n = n->next) {
 		struct agent *a = list_entry(n, struct agent, node);
@@ -100,10 +104,11 @@ static struct agent *find(struct hub *h, const uint8_t id[LOGIN_SESSION_ID])
 /* The agent that `heir` proves to be the client of, or NULL. */
 static struct agent *recognise(struct agent *heir, const struct state_resume *r)
 {
-	struct agent *a = find(heir->hub, r->session_id);
+	struct agent *a = rejoin_find(heir->hub, r->session_id);
 	uint8_t proof[LOGIN_PROOF];
 
-	if (!a || a == heir || !resume_is_possible(&a->link.session) || r->lane != 0)
+	if (!a || a == heir || !resume_is_possible(&a->link.session) ||
+		r->lane != a->link.session.lane)
 		return NULL;
 	if (r->epoch <= a->link.session.epoch ||
 		!rejoin_is_same(a, heir) ||
@@ -140,9 +145,9 @@ static void on_turn(struct turn *t)
 	rejoin_forget(heir);
 	shard_sub(&heir->hub->worker.metrics.sessions_open, 1);
 	heir->is_counted = false;
-	if (link_adopt(&a->link, &heir->link, heir->rejoin_epoch) == 0)
+	if (transfer_adopt(&a->link, &heir->link, heir->rejoin_epoch) == 0)
 		swap_places(a, heir);
-	link_retire(&heir->link);
+	transfer_retire(&heir->link);
 }
 
 enum code rejoin_asked(struct link *l, const struct state_resume *resume)
@@ -162,6 +167,22 @@ enum code rejoin_asked(struct link *l, const struct state_resume *resume)
 	poller_turn_init(&heir->rejoin, on_turn);
 	poller_defer(&l->worker->poller, &heir->rejoin);
 	return CODE_OK;
+}
+
+enum code rejoin_beside(struct link *l, const struct state_resume *resume)
+{
+	struct agent *host = agent_of(l), *a = recognise(host, resume);
+
+	if (!a || lane_first(a) != lane_first(host)) {
+		shard_add(&host->hub->worker.metrics.resumes_refused, 1);
+		log_debug(host->who, "asks for a lane that is not here");
+		return CODE_RESUME_UNKNOWN;
+	}
+	if (a->heir)
+		rejoin_forget(a);
+	log_debug(host->who, "lane %u goes on over the connection of lane %u", resume->lane,
+		l->session.lane);
+	return ride_adopt(&a->link, l, resume->epoch) ? CODE_RESUME_UNKNOWN : CODE_OK;
 }
 
 void rejoin_forget(struct agent *a)

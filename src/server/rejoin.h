@@ -7,7 +7,7 @@
  * A client whose connection was lost, and who comes back on another one: its
  * agent stays with ports and streams, and takes the connection of the agent
  * that was made for the login. Both are on one worker (server/moving.h). Internal
- * to server/; the first three are link_ops.
+ * to server/; the first four are link_ops.
  *
  *	agent (session, ports, streams)		heir (a login, RESUME)
  *	      <----------------- connection, address ------
@@ -15,6 +15,11 @@
 void rejoin_lost(struct link *l, const char *why);
 void rejoin_done(struct link *l);
 enum code rejoin_asked(struct link *l, const struct state_resume *resume);
+/* The session goes on over the connection of l, as a lane beside that one's own. */
+enum code rejoin_beside(struct link *l, const struct state_resume *resume);
+
+/* The agent that is logged in and has this session, or NULL. */
+struct agent *rejoin_find(struct hub *h, const uint8_t id[LOGIN_SESSION_ID]);
 
 /* Whether both are of one client: the same key, name and instance. */
 bool rejoin_is_same(const struct agent *a, const struct agent *b);
