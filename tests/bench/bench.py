@@ -115,6 +115,7 @@ class Bench:
 
 def on_loopback(bench, names):
     """All rows without a link; memory from before the load to a minute after it."""
+    names = [n for n in names if not SYSTEMS[n].aside]
     bench.start(names, "loopback")
     bench.measure(MEMORY)
     for system in bench.systems:
@@ -146,8 +147,8 @@ def watch_memory(bench, tunnels, rest):
 def on_links(bench, names):
     for number, link in enumerate(LINKS):
         if any(re.search(bench.args.only, row.name) for row in link.rows):
-            bench.start([n for n in names if not link.systems or n in link.systems],
-                        f"link{number}", link)
+            bench.start([n for n in names if n in link.systems or
+                         not (link.systems or SYSTEMS[n].aside)], f"link{number}", link)
             bench.measure(link.rows)
             bench.stop()
 

@@ -22,6 +22,7 @@ class Link:
     round_trip: int             # ms
     rows: tuple
     systems: tuple = ()         # () is all
+    window: int = 0             # bytes of a connection that are under way at most; 0: any
 
 
 class Way:
@@ -36,6 +37,7 @@ class Way:
         network.tell("buffer", BUFFER)
         network.delay(self.link.round_trip / 2)
         network.rate(round(self.link.rate), QUEUE_MS)
+        network.window(self.link.window)
         return network.port
 
     def passed(self):
@@ -86,6 +88,13 @@ def far(load, system, size):
     return said["rate"], first["p50"] / 1000
 
 
+def several(load, system, size):
+    """Eight downloads over a path on which a connection gets no more than its window."""
+    system.network.settle()
+    said = load.run("flow", system.port, 8, seconds(size), WARM_S)
+    return said["rate"], said["jain"]
+
+
 def foreign(load, system, size):
     """Its share of the link beside a flow that knows nothing of it and fills the same queue."""
     system.network.settle()
@@ -115,6 +124,7 @@ def slow(name):
         Figure(f"{name}: echo beside the download p99", "ms", 1, less=True)))
 
 
+LONG = "link 100 MB/s, 100 ms, 1 MiB of a connection under way"
 FAST, FAR, TEN, ONE = ("link 100 MB/s, 20 ms", "link 100 MB/s, 50 ms", "link 10 MB/s, 20 ms",
                        "link 1 MB/s, 20 ms")
 LINKS = (
@@ -128,5 +138,9 @@ LINKS = (
             Figure(f"{FAR}: download after 2 s", "MB/s", 1),
             Figure(f"{FAR}: new connection to its first byte, p50", "ms", 1, less=True))),), FEW),
     Link(TEN, 10e6, 20, (slow(TEN),), FEW),
+    Link(LONG, 100e6, 100, (
+        Row(f"{LONG}: 8 downloads", several, (
+            Figure(f"{LONG}: 8 downloads", "MB/s", 1), Figure(f"{LONG}: 8 downloads, Jain", "", 3))),),
+        ("direct", "ssh-R", "gotunnel-encrypted", "gotunnel-lanes4"), 1 << 20),
     Link(ONE, 1e6, 20, (slow(ONE),), FEW),
 )

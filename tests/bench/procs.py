@@ -93,6 +93,7 @@ class System:
     programs = ()               # what it needs
     settings = ""
     inner_dials = True          # over the link, so that a download is an upload to the link
+    aside = False               # only in rows that name it
 
     def __init__(self, name, folder, origin, binary, network=None):
         self.name, self.folder, self.origin, self.binary = name, folder / name, origin, binary

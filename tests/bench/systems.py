@@ -87,6 +87,7 @@ class GoTunnel(System):
     settings = "the default: encrypted, resume on; --no-request-log"
     more = ("--no-request-log",)
     server_more = ("--max-conns-per-address", "0")
+    client_more = ()
 
     def start(self):
         self.control, first = free_port(), free_port()
@@ -105,12 +106,19 @@ class GoTunnel(System):
         """A client with a tunnel to the origin: its process and its public port."""
         client = self.spawn(self.binary, "client", "--server", f"{LOOP}:{self.to_server}",
                             "--token-file", self.token, "--local", f"{LOOP}:{self.origin}", "--name",
-                            name, "--state-dir", f"c-{name}", *self.more, read=True)
+                            name, "--state-dir", f"c-{name}", *self.more, *self.client_more,
+                            read=True)
         line = client.stdout.readline().decode()
         found = re.match(r"Forwarding tcp://127\.0\.0\.1:(\d+) ", line)
         if not found:
             raise Failure(f"the client said {line!r}")
         return client, int(found[1])
+
+
+class Lanes(GoTunnel):
+    settings = "as gotunnel-encrypted, and --lanes 4"
+    client_more = ("--lanes", "4")
+    aside = True
 
 
 class Plain(GoTunnel):
@@ -304,6 +312,7 @@ SYSTEMS = {
     "frp-mux": frp(True, False),
     "gotunnel-go": Original,
     "gotunnel-encrypted": GoTunnel,
+    "gotunnel-lanes4": Lanes,
     "haproxy2-tls": HAProxyTls,
     "rathole-tls": RatholeTls,
     "ssh-R": Ssh,

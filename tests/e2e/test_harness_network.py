@@ -248,6 +248,16 @@ def segments_in(sock):
     return struct.unpack_from("I", info, 140)[0]
 
 
+def test_a_window_is_refilled_when_what_was_under_way_has_come(network_to):
+    """20 KiB with 4 KiB under way at once, each for 50 ms."""
+    network, _ = network_to(source(SEED, 20 << 10))
+    network.delay(50, way=DOWN)
+    network.window(4096, DOWN)
+    start = time.monotonic()
+    assert download(network) == (SAW_FIN, None, 20 << 10)
+    assert time.monotonic() - start >= 0.2
+
+
 def test_slices(network_to):
     """Many small segments, and the right bytes."""
     network, _ = network_to(source(SEED, 50000))

@@ -12,6 +12,8 @@
  *	delay DIR MS [JITTER-MS [SEED]]	each way; a handshake takes its round trip, too
  *	rate DIR BYTES-A-SECOND QUEUE-MS	one queue for all connections of a direction;
  *					a full one stops reading; 0: none
+ *	window DIR BYTES		no more of a connection is under way at once, as TCP
+ *					does on a long path; 0: none
  *	slice DIR MOST [SEED]		writes of 1 to MOST bytes; 0: none
  *	pause DIR, go DIR		nothing moves, on any connection
  *	buffer BYTES			of the kernel, each socket of later connections
@@ -88,6 +90,7 @@ static const char *const dir_names[] = { "up", "down", "both" };
 struct link {
 	int64_t delay, jitter, queue;	/* ns */
 	double rate;			/* bytes a ns; 0: no limit */
+	uint64_t window;		/* bytes of a connection under way; 0: no limit */
 	int64_t free_at;		/* when the queue is empty */
 	unsigned slice;
 	uint64_t jitter_seed, slice_seed;
@@ -452,7 +455,9 @@ static uint64_t most_kept(const struct link *l)
 	if (l->rate > 0)
 		most += l->rate * (double)(l->delay + l->jitter + l->queue);
 	else if (l->delay)
-		return RING;
+		most = RING;
+	if (l->window && most > (double)l->window)
+		most = (double)l->window;
 	return most < RING ? (uint64_t)most : RING;
 }
 
@@ -916,6 +921,16 @@ static bool on_slice(struct link *l, char **arg)
 	return true;
 }
 
+static bool on_window(struct link *l, char **arg)
+{
+	double most;
+
+	if (!number(arg[0], &most))
+		return false;
+	l->window = (uint64_t)most;
+	return true;
+}
+
 static bool on_pause(struct link *l, char **arg)
 {
 	(void)arg;
@@ -935,7 +950,7 @@ static const struct {
 	bool (*set)(struct link *l, char **arg);
 } settings[] = {
 	{ "delay", on_delay }, { "rate", on_rate }, { "slice", on_slice }, { "pause", on_pause },
-	{ "go", on_go },
+	{ "go", on_go }, { "window", on_window },
 };
 
 static bool on_cut(char **arg)

@@ -63,6 +63,9 @@ class Network:
     def rate(self, bytes_per_second, queue_ms=20, way=BOTH):
         self.tell("rate", way, bytes_per_second, queue_ms)
 
+    def window(self, most, way=BOTH):
+        self.tell("window", way, most)
+
     def slice(self, most, way=BOTH, seed=1):
         self.tell("slice", way, most, seed)
 
