@@ -7,6 +7,7 @@
 #include "mux/handshake.h"
 #include "mux/relay.h"
 #include "mux/resume.h"
+#include "mux/sync.h"
 #include "mux/upkeep.h"
 
 #define FROM_CLIENT 1u
@@ -49,7 +50,7 @@ static const struct rule {
 	[FRAME_UNBIND] = { binding_on_unbind, FROM_CLIENT, IN_FORWARDING, ON_SESSION, 4 },
 	[FRAME_SHUTDOWN] = { upkeep_on_shutdown, FROM_BOTH, IN_FORWARDING, ON_SESSION, 8 },
 	[FRAME_RESUME] = { resume_on_resume, FROM_CLIENT, IN_FORWARDING, ON_SESSION, 64 },
-	[FRAME_STATE] = { resume_on_state, FROM_BOTH, IN_RESUMING, ON_SESSION, FRAME_CONTROL_MAX },
+	[FRAME_STATE] = { sync_on_state, FROM_BOTH, IN_RESUMING, ON_SESSION, FRAME_CONTROL_MAX },
 	[FRAME_RESUME_ERR] = { resume_on_refusal, FROM_SERVER, IN(SESSION_ASKING), ON_SESSION, 2 },
 	[FRAME_STREAM_OPEN] = { relay_on_open, FROM_SERVER, IN(SESSION_OPEN) | IN(SESSION_DRAIN),
 		ON_STREAM, 64 },

@@ -49,7 +49,6 @@ uint64_t resume_tick(struct session *s);
 /* Handlers, internal to mux/, as in relay.h. */
 enum code resume_on_resume(struct session *s, const struct frame *f, const uint8_t *payload);
 enum code resume_on_join(struct session *s, const struct frame *f, const uint8_t *payload);
-enum code resume_on_state(struct session *s, const struct frame *f, const uint8_t *payload);
 enum code resume_on_refusal(struct session *s, const struct frame *f, const uint8_t *payload);
 
 #endif

@@ -162,3 +162,8 @@ void window_tell(struct window *w, const struct credit_recv *c, uint64_t now_us)
 	w->edge = c->limit;
 	w->edge_us = now_us;
 }
+
+void window_lost(struct window *w)
+{
+	w->edge_us = 0;
+}

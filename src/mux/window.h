@@ -80,4 +80,7 @@ uint64_t window_mark(uint64_t limit);
 /* The limit of c is about to be raised, and told. */
 void window_tell(struct window *w, const struct credit_recv *c, uint64_t now_us);
 
+/* The transport that carried it is gone: what comes next is no echo, however late. */
+void window_lost(struct window *w);
+
 #endif

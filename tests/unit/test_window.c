@@ -166,12 +166,32 @@ static void what_is_due(void **unused)
 	assert_true(window_is_due(&w, &c));
 }
 
+/* What passed while there was no transport says nothing of the path. */
+static void no_echo_after_an_outage(void **unused)
+{
+	uint64_t echo_us;
+
+	(void)unused;
+	for (int lost = 0; lost < 2; lost++) {
+		begin();
+		pass(FIRST + 1 - WINDOW_MARK, 0, BEGUN, &echo_us);
+		tell(BEGUN);
+		pass(WINDOW_MARK, 0, BEGUN, &echo_us);
+		tell(BEGUN + 3);
+		assert_false(pass(w.edge - c.received, 0, BEGUN + 5, &echo_us));
+		if (lost)
+			window_lost(&w);
+		assert_int_equal(pass(1000, 0, BEGUN + 5000000, &echo_us), !lost);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_marked_limit_is_near),
 		cmocka_unit_test(judgement),
 		cmocka_unit_test(time_to_wake_up),
+		cmocka_unit_test(no_echo_after_an_outage),
 		cmocka_unit_test(stops_are_of_this_window),
 		cmocka_unit_test(echoes),
 		cmocka_unit_test(what_is_due),
