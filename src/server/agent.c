@@ -10,19 +10,17 @@
 #include "mux/binding.h"
 #include "mux/resume.h"
 #include "net/sys.h"
+#include "server/binds.h"
 #include "server/door.h"
 #include "server/expose.h"
 #include "server/lane.h"
+#include "server/member.h"
 #include "server/moving.h"
 #include "server/rejoin.h"
 
 enum {
-	EXPOSES_MAX = 64,	/* tunnels of one session */
-	ASKS_AT_ONCE = 2 * EXPOSES_MAX, /* BINDs, and how many more a second: each */
-	ASKS_A_SECOND = 16,		/* costs a listener and a line */
 	LOGIN_US = 5 * 1000 * 1000,
 	BIND_US = 15 * 1000 * 1000,	/* since it connected */
-	GUESTS_MAX = 64,	/* logged in, and no tunnel asked for */
 	HEARTBEAT_US = 10 * 1000 * 1000,
 	DEAD_US = 25 * 1000 * 1000,
 	STUCK_US = 30 * 1000 * 1000,
@@ -57,103 +55,6 @@ static size_t find_secret(struct link *l, const struct login_hello *hello, const
 	return strlen(token);
 }
 
-/* When it asks for its first tunnel: a login that is only there to resume a
- * session is no news. */
-static void tell_login(struct agent *a, const struct session *s)
-{
-	char version[LOGIN_VERSION_MAX * 4 + 1];
-
-	if (a->is_told)
-		return;
-	a->is_told = true;
-	text_escape(s->peer_version, strlen(s->peer_version), version, sizeof version);
-	if (!hub_may_log(a->hub, &a->hub->house->login_log))
-		return;
-	log_info(NULL, "%s logged in (%s, %s)", a->who, a->name, version);
-	if (a->is_dev)
-		log_warn(NULL, "%s used dev-token: any program on this machine can open tunnels, also "
-			"a proxy in front of this port; set one by --token-file", a->who);
-}
-
-static void leave_guests(struct agent *a)
-{
-	if (a->is_guest)
-		a->hub->house->guests--;
-	a->is_guest = false;
-}
-
-void agent_is_lane(struct agent *a)
-{
-	house_lock(a->hub->house);
-	leave_guests(a);
-	house_unlock(a->hub->house);
-	shard_sub(&a->hub->worker.metrics.sessions_open, 1);
-	a->is_counted = false;
-}
-
-static void leave_members(struct agent *a)
-{
-	if (a->is_member)
-		a->hub->house->members--;
-	a->is_member = false;
-}
-
-/* Whoever holds the token can log in as often as there are descriptors; those
- * that then do nothing are few. */
-static void be_a_guest(struct agent *a)
-{
-	struct hub *h = a->hub;
-	struct house *house = h->house;
-
-	house_lock(house);
-	a->is_guest = house->guests < GUESTS_MAX;
-	house->guests += a->is_guest;
-	house_unlock(house);
-	if (a->is_guest)
-		return;
-	shard_add(&h->worker.metrics.sessions_refused, 1);
-	session_fail_retry(&a->link.session, CODE_LIMIT, 1000,
-		"too many sessions without a tunnel");
-}
-
-/* A client that was started again has forgotten the session that waits for it:
- * that one ends now, or it would keep its own client out. False: there is none. */
-static bool take_own_place(const struct agent *a)
-{
-	for (struct list *n = a->hub->agents.next; n != &a->hub->agents; n = n->next) {
-		struct agent *other = list_entry(n, struct agent, node);
-
-		if (other->is_member && other->is_away && rejoin_is_same(a, other)) {
-			agent_abort(other, "replaced by a newer session");
-			leave_members(other);
-			return true;
-		}
-	}
-	return false;
-}
-
-/* It asks for its first tunnel: may it stay? The house's mutex is held. */
-static bool be_a_member(struct agent *a)
-{
-	struct hub *h = a->hub;
-	unsigned n;
-
-	if (a->is_member)
-		return true;
-	if (h->house->members >= h->house->members_max && !take_own_place(a)) {
-		shard_add(&h->worker.metrics.sessions_refused, 1);
-		n = hub_tally(h, &h->house->member_log);
-		if (n)
-			log_warn(NULL, "refused %u session%s, the last of %s: %u have tunnels "
-				"(--max-sessions)", n, n == 1 ? "" : "s", a->who, h->house->members);
-		return false;
-	}
-	leave_guests(a);
-	a->is_member = true;
-	h->house->members++;
-	return true;
-}
-
 static void on_login(struct link *l)
 {
 	struct agent *a = agent_of(l);
@@ -168,148 +69,12 @@ static void on_login(struct link *l)
 	door_login(a);
 	shard_add(&a->hub->worker.metrics.logins, 1);
 	shard_add(&a->hub->worker.metrics.sessions_open, 1);
-	a->asks_left = ASKS_AT_ONCE;
+	a->asks_left = BINDS_AT_ONCE;
 	a->asks_us = worker_now(l->worker);
 	if (a->hub->is_stopping)
 		agent_shutdown(a, 0);
 	else
-		be_a_guest(a);
-}
-
-/* --- tunnels -------------------------------------------------------------------- */
-
-static struct expose *find(struct agent *a, uint32_t bind_id)
-{
-	for (struct list *n = a->exposes.next; n != &a->exposes; n = n->next) {
-		struct expose *e = list_entry(n, struct expose, of_agent);
-
-		if (e->bind_id == bind_id)
-			return e;
-	}
-	return NULL;
-}
-
-static unsigned count(const struct agent *a)
-{
-	unsigned n = 0;
-
-	for (const struct list *i = a->exposes.next; i != &a->exposes; i = i->next)
-		n++;
-	return n;
-}
-
-static void refuse(struct agent *a, uint32_t id, enum code code)
-{
-	struct bind_err err = { id, (uint16_t)code, code == CODE_CALM_DOWN ? 1000 : 0,
-		span_of(code_text(code)) };
-
-	binding_refuse(&a->link.session, &err);
-}
-
-static void grant(struct agent *a, const struct expose *e)
-{
-	const char *host = a->hub->config->public_host;
-	struct bind_ok ok = { e->bind_id, e->port, e->scope, span_of(host ? host : "") };
-
-	if (hub_may_log(a->hub, &a->hub->house->tunnel_log))
-		log_info(NULL, "Exposing %s %s → :%u", a->name, e->traffic->label, e->port);
-	binding_grant(&a->link.session, &ok);
-}
-
-/* Whether one more BIND is looked at now. */
-static bool may_ask(struct agent *a)
-{
-	uint64_t now = worker_now(a->link.worker);
-	uint64_t more = (now - a->asks_us) * ASKS_A_SECOND / 1000000;
-
-	if (more) {
-		a->asks_us = now;
-		a->asks_left = a->asks_left + more < ASKS_AT_ONCE ? a->asks_left + (unsigned)more :
-			ASKS_AT_ONCE;
-	}
-	if (!a->asks_left)
-		return false;
-	a->asks_left--;
-	return true;
-}
-
-static void log_no_port(const struct agent *a, const struct bind_err *err)
-{
-	char hint[256];
-
-	if (err->code == CODE_FORBIDDEN)
-		log_warn(NULL, "%s: no port for %s: %.*s; %s", a->who, a->name, (int)err->text.len,
-			(const char *)err->text.at, hub_setcap(hint, sizeof hint));
-	else if (err->code == CODE_INTERNAL)
-		log_warn(NULL, "%s: no port for %s: %.*s", a->who, a->name, (int)err->text.len,
-			(const char *)err->text.at);
-	else
-		log_warn(NULL, "%s: no port for %s: %s", a->who, a->name, code_text(err->code));
-}
-
-/* Members and ports are everybody's. The house's mutex is held. */
-static void bind_locked(struct link *l, const struct bind_request *request)
-{
-	struct agent *a = agent_of(l);
-	struct bind_err err;
-	struct expose *e;
-	char text[64];
-
-	if (a->first) { /* Lane 0 alone has tunnels. */
-		refuse(a, request->id, CODE_FORBIDDEN);
-		return;
-	}
-	tell_login(a, &l->session);
-	log_debug(a->who, "asks for port %u%s", request->port, request->port ? "" : " (any)");
-	if (find(a, request->id)) {
-		session_fail(&l->session, CODE_PROTOCOL, "BIND: this id is bound already");
-		return;
-	}
-	if (request->kind != BIND_TCP && request->kind != BIND_HTTP) {
-		refuse(a, request->id, CODE_FORBIDDEN);
-		return;
-	}
-	if (count(a) >= EXPOSES_MAX || !be_a_member(a)) {
-		refuse(a, request->id, CODE_LIMIT);
-		return;
-	}
-	if (!may_ask(a)) {
-		refuse(a, request->id, CODE_CALM_DOWN);
-		return;
-	}
-	e = expose_open(a, request, &err, text);
-	if (e) {
-		grant(a, e);
-		return;
-	}
-	if (hub_may_log(a->hub, &a->hub->house->tunnel_log))
-		log_no_port(a, &err);
-	binding_refuse(&l->session, &err);
-}
-
-static void on_bind(struct link *l, const struct bind_request *request)
-{
-	struct house *house = agent_of(l)->hub->house;
-
-	house_lock(house);
-	bind_locked(l, request);
-	house_unlock(house);
-}
-
-static void on_unbind(struct link *l, uint32_t bind_id)
-{
-	struct expose *e = find(agent_of(l), bind_id);
-
-	if (e)
-		expose_close(e, false);
-}
-
-static void on_answer(struct link *l, struct stream *st)
-{
-	struct expose *e = find(lane_first(agent_of(l)), st->bind_id);
-
-	if (e)
-		expose_answered(e);
+		member_be_a_guest(a);
 }
 
 /* --- end -------------------------------------------------------------------------- */
@@ -477,8 +242,8 @@ static void on_closed(struct link *l)
 	list_remove(&a->rejoin.node);
 	door_leave(a);
 	house_lock(h->house);
-	leave_guests(a);
-	leave_members(a);
+	member_leave_guests(a);
+	member_leave(a);
 	moving_forget(a);
 	list_remove(&a->node);
 	h->house->agents--;
@@ -491,9 +256,9 @@ static const struct link_ops ops = {
 	.admit = admit,
 	.secret = find_secret,
 	.on_login = on_login,
-	.on_bind = on_bind,
-	.on_unbind = on_unbind,
-	.on_answer = on_answer,
+	.on_bind = binds_asked,
+	.on_unbind = binds_given_up,
+	.on_answer = binds_answered,
 	.on_shutdown = on_shutdown,
 	.on_drained = on_drained,
 	.on_stranger = on_stranger,

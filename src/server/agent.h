@@ -50,9 +50,6 @@ struct agent {
 /* Takes an accepted control connection over. */
 void agent_accept(struct hub *h, int fd, const struct sockaddr_storage *peer);
 
-/* It is a lane of another one from now on: neither a guest nor a session that is counted. */
-void agent_is_lane(struct agent *a);
-
 /* Says SHUTDOWN and ends when its streams have. */
 void agent_shutdown(struct agent *a, uint32_t drain_ms);
 

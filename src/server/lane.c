@@ -4,6 +4,7 @@
 
 #include "mux/resume.h"
 #include "server/expose.h"
+#include "server/member.h"
 #include "server/rejoin.h"
 #include "tunnel/prove.h"
 #include "tunnel/ride.h"
@@ -55,7 +56,7 @@ enum code lane_join(struct link *l, const struct state_join *join)
 		agent_abort(old, "replaced by a newer connection");
 	a->first = first;
 	list_append(&first->lanes, &a->lane);
-	agent_is_lane(a);
+	member_is_lane(a);
 	shard_add(&a->hub->worker.metrics.lanes_open, 1);
 	log_debug(a->who, "joins as lane %u", join->lane);
 	for (struct list *n = first->exposes.next; n != &first->exposes; n = n->next)
