@@ -8,7 +8,7 @@ import time
 from kit import limit, missing, need, until
 from kit.gotunnel import Client, Server, has_ipv6
 from kit.namespace import Namespace
-from kit.relay import Line
+from kit.relay import Line, end
 from kit.stream import MIB, RST, Checker, connect, counters, read_exactly, receive, reset
 
 SEED = 0x27
@@ -147,29 +147,34 @@ class SlowLine(Line):
         try:
             while data := x.recv(1024):
                 late = rng.uniform(0.1, 0.7) if self.slow else 0
-                way.put((time.monotonic() + late, data), timeout=limit(60))
-        except (OSError, queue.Full):
+                way.put((time.monotonic() + late, data))
+        except OSError:
             pass
         way.put((0, b""))
 
     def hand_over(self, way, y):
-        rng = random.Random(SEED)
+        """To the end of what pump() puts in, so that it never waits for room in vain."""
+        rng, is_open = random.Random(SEED), True
+        while (item := way.get())[1]:
+            is_open = is_open and self.hand(y, *item, rng)
+        end(y)
+
+    def hand(self, y, due, data, rng):
+        """False when nobody takes it any more."""
+        at = 0
+        time.sleep(max(0, due - time.monotonic()))
         try:
-            while (item := way.get())[1]:
-                due, data = item
-                at = 0
-                time.sleep(max(0, due - time.monotonic()))
-                while self.slow and at < min(len(data), 20):
-                    n = rng.randint(1, 7)
-                    y.sendall(data[at:at + n])
-                    at += n
-                y.sendall(data[at:])
-                self.passed += len(data)
-                if self.slow:
-                    time.sleep(len(data) / self.rate)
-            y.shutdown(socket.SHUT_RDWR)
+            while self.slow and at < min(len(data), 20):
+                n = rng.randint(1, 7)
+                y.sendall(data[at:at + n])
+                at += n
+            y.sendall(data[at:])
         except OSError:
-            pass
+            return False
+        self.passed += len(data)
+        if self.slow:
+            time.sleep(len(data) / self.rate)
+        return True
 
 
 def test_saturated_slow_line(rig, serve):

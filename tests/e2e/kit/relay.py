@@ -19,21 +19,32 @@ class Line:
         self.target = (server.host, server.control)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.socks = []
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.socks, self.pumps = [], []
+        self.acceptor = threading.Thread(target=self.accept, daemon=True)
+        self.acceptor.start()
 
     def accept(self):
         while True:
             try:
                 a, _ = self.listener.accept()
-            except OSError:
+            except OSError:             # close()
                 return
-            b = socket.create_connection(self.target)
-            self.socks += [a, b]
-            for x, y in ((a, b), (b, a)):
-                self.prepare(x)
-                y.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=self.pump, args=(x, y), daemon=True).start()
+            try:
+                b = socket.create_connection(self.target)
+            except OSError:             # nobody is there any more
+                a.close()
+                continue
+            self.join(a, b)
+
+    def join(self, a, b):
+        """Only this thread adds to what close() ends, and close() waits for it."""
+        self.socks += [a, b]
+        for x, y in ((a, b), (b, a)):
+            self.prepare(x)
+            y.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.pumps.append(threading.Thread(target=self.pump, args=(x, y), daemon=True))
+        for thread in self.pumps[-2:]:
+            thread.start()
 
     def prepare(self, sock):
         """Options of a socket that is read."""
@@ -51,9 +62,24 @@ class Line:
         """What is about to be passed on."""
 
     def close(self):
+        """Ends what is read or waited for first, and the descriptors when nobody uses them."""
+        end(self.listener)
+        self.acceptor.join()
         self.listener.close()
         for s in self.socks:
+            end(s)
+        for thread in self.pumps:
+            thread.join()
+        for s in self.socks:
             s.close()
+
+
+def end(sock):
+    """Wakes whoever waits for it; the descriptor stays."""
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
 
 
 class Relay:
@@ -89,10 +115,7 @@ class Relay:
             threading.Thread(target=pair.pump, args=(a, b), daemon=True).start()
 
     def close(self):
-        try:
-            self.listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+        end(self.listener)
         self.listener.close()
 
 
@@ -176,8 +199,5 @@ class Pair:
 
     def finish(self):
         for s in self.sockets:
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+            end(s)
             s.close()
