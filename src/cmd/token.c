@@ -91,13 +91,13 @@ int token_load(struct token *t, const struct opt_table *table, const struct opt_
 		snprintf(t->source, sizeof t->source, "%s", from);
 		snprintf(t->text, sizeof t->text, "%s", given);
 		err = check(t, table->command);
-		if (!err && flag)
-			log_warn(NULL, "a token on the command line is seen by other users and "
-				"kept in the shell's history; use --token-file or GOTUNNEL_TOKEN");
 	}
 	if (given && flag)
 		wipe_arguments(argc, argv);
 	wipe_variables();
+	if (!err && flag)
+		log_warn(NULL, "a token on the command line is seen by other users and "
+			"kept in the shell's history; use --token-file or GOTUNNEL_TOKEN");
 	return err;
 }
 
