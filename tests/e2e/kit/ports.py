@@ -3,7 +3,19 @@ import os
 import random
 import socket
 
-LOW, HIGH = 10200, 32000
+LOWEST, HIGHEST = 10200, 32000
+
+
+def share():
+    """Of test workers that run at once each has ports of its own: one that is free for a moment,
+    as between two servers of a test, is nobody else's."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    size = (HIGHEST - LOWEST) // count
+    return LOWEST + number * size, LOWEST + (number + 1) * size
+
+
+LOW, HIGH = share()
 _next = random.Random(os.getpid()).randrange(LOW, HIGH)
 
 
