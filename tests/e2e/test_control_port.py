@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from kit import limit, need, ports, until, wire
+from kit import SANITIZED, limit, need, ports, until, wire
 from kit.gotunnel import Server
 from kit.origin import echo
+from kit.strangers import drained, timed_out
 from kit.stream import connect, read_exactly
 
 HTTP = (b"GET / HTTP/1.1\r\nHost: server:9000\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n")
@@ -53,25 +54,19 @@ def is_quiet(server, before):
 
 @pytest.mark.parametrize("name", STRANGERS)
 def test_stranger_is_closed_soon(rig, server, name):
-    """Case 7: within a second, without a word, and nothing stays open."""
+    """Case 7: by its bytes, without a word, and nothing stays open."""
     before, since = server.descriptors(), len(server.err.text)
     with connect(server.host, server.control) as s:
-        started = time.monotonic()
         try:
             s.sendall(STRANGERS[name])
         except ConnectionError:
             pass
-        s.settimeout(limit(3))
-        try:
-            while s.recv(65536):
-                pass
-        except ConnectionError:
-            pass
-        assert time.monotonic() - started < limit(1.5)
+        assert drained(s)
     is_quiet(server, before)
     until(lambda: server.err.text[since:].count("\n") >= 1, 5, "a line in the log")
     said = server.err.text[since:].splitlines()
     assert len(said) == 1 and "127.0.0.1" in said[0], said
+    assert not timed_out(server)
 
 
 @pytest.mark.parametrize("plaintext", [None, True])
@@ -103,19 +98,20 @@ def test_curl_shows_the_answer(server):
 def test_silent_strangers_are_closed_by_the_deadline(server):
     """Case 1: 5 s from accept to login, with and without a begun handshake."""
     before = server.descriptors()
+    started = time.monotonic()
     socks = [connect(server.host, server.control) for _ in range(6)]
     for s in socks[:3]:
         s.sendall(b"\x16\x03\x01\x02\x00\x01")
-    started = time.monotonic()
     for s in socks:
         s.settimeout(limit(10))
         try:
             assert s.recv(1) in (b"", b"\x15")
         except ConnectionError:
             pass
-        assert 3 < time.monotonic() - started < limit(7)
+        assert time.monotonic() - started > 4
         s.close()
     is_quiet(server, before)
+    until(lambda: timed_out(server) == 6, 10, "the reason")
 
 
 def tls(server):
@@ -134,16 +130,11 @@ def test_stranger_inside_tls(server, data):
     before = server.descriptors()
     with tls(server) as s:
         assert s.version() == "TLSv1.3" and s.selected_alpn_protocol() == "gotunnel/1"
-        started = time.monotonic()
         s.sendall(data)
-        s.settimeout(limit(3))
-        try:
-            while s.recv(4096):
-                pass
-        except (ConnectionError, ssl.SSLError):
-            pass
-        assert time.monotonic() - started < limit(1.5)
+        assert drained(s)
     is_quiet(server, before)
+    server.wait_err("127.0.0.1")
+    assert not timed_out(server)
 
 
 def test_old_tls_is_refused(server):
@@ -173,7 +164,7 @@ def test_200_strangers_leave_the_tunnel_alone(rig, serve, server):
                 visitor.sendall(b"x")
                 assert read_exactly(visitor, 1) == b"x"
         until(lambda: server.descriptors() <= before, 10, "the descriptors from before")
-        assert server.rss() - memory < (8 << 20) * (8 if limit(1) > 1 else 1)
+        assert server.rss() - memory < (8 << 20) * (8 if SANITIZED else 1)
     assert "Session lost" not in client.err.text
 
 
@@ -185,10 +176,11 @@ def test_out_of_descriptors(rig, serve):
                              "--token-file", rig.token_file, "--state-dir", rig.folder / "s",
                              "--max-unauthenticated", 1000,
                              "--admin", f"127.0.0.1:{admin}"], env=rig.env(), cwd=rig.folder)).ready()
+    began = time.monotonic()
     held = [socket.create_connection(("127.0.0.1", control)) for _ in range(150)]
     server.wait_err("cannot accept more connections for now: Too many open files")
     lines = server.err.text.count("cannot accept")
-    assert lines <= 2
+    assert lines <= 2 + time.monotonic() - began
     for s in held:
         s.close()
     server.host, server.control, server.token_file = "127.0.0.1", control, rig.token_file
@@ -203,15 +195,17 @@ def test_out_of_descriptors(rig, serve):
 
 
 def test_dawdling_does_not_prolong_the_login(rig):
-    """Case 1: 5 s from accept, not from the first byte."""
-    server = rig.server(plaintext=True)
+    """Case 1: 5 s from accept, not from the first byte: it is over before that of another who
+    comes later, but before that byte."""
+    server = rig.server(plaintext=True, workers=1)
     with connect(server.host, server.control) as s:
-        started = time.monotonic()
-        time.sleep(4.2)
-        try:
-            s.sendall(b"\1")
-            s.settimeout(limit(10))
-            assert s.recv(1) == b""
-        except ConnectionError:
-            pass
-        assert time.monotonic() - started < limit(7)
+        time.sleep(3)
+        with connect(server.host, server.control) as later:
+            time.sleep(1)
+            try:
+                s.sendall(b"\1")
+            except ConnectionError:
+                pass
+            ends = [one.getsockname()[1] for one in (s, later)]
+            assert drained(s) and drained(later)
+    server.wait_err(rf"(?s):{ends[0]} left before.*:{ends[1]} left before")

@@ -10,6 +10,7 @@ import pytest
 
 from kit import SANITIZED, limit, missing, until, wire
 from kit.oracles import Canary
+from kit.strangers import timed_out
 from kit.stream import connect, ending, read_exactly
 from kit.wire import RawClient, frame
 
@@ -59,23 +60,25 @@ def first_frames():
 
 
 @pytest.mark.parametrize("data", first_frames())
-def test_first_frame_that_is_no_hello(raw, bystander, data):
+def test_first_frame_that_is_no_hello(raw, server, bystander, data):
     """Cases 2, 3: closed at once without a word, by the head alone: the announced bytes never come."""
     one = raw()
     one.sock.sendall(data)
-    assert one.ended(1) is None
+    assert one.ended() is None
     bystander.check()
+    assert not timed_out(server)
 
 
-def test_other_versions(raw, bystander):
+def test_other_versions(raw, server, bystander):
     """Case 3: a first byte that is no version is a stranger's; later the version is named."""
     one = raw()
     one.sock.sendall(frame("HELLO", 0, wire.hello(one.spake.message), version=2))
-    assert one.ended(1) is None
+    assert one.ended() is None
     one = raw().greet()
     one.send("AUTH", 0, one.proof, version=2)
-    assert one.ended(1) == wire.VERSION
+    assert one.ended() == wire.VERSION
     bystander.check()
+    assert not timed_out(server)
 
 
 @pytest.mark.parametrize("data", [
@@ -84,12 +87,13 @@ def test_other_versions(raw, bystander):
     frame("CREDIT", 0, bytes(16)), frame("AUTH", 0, bytes(31)), frame("AUTH", 0, bytes(33)),
 ], ids=["HELLO again", "BIND", "RESUME", "HEARTBEAT", "unknown", "CREDIT", "short AUTH",
         "long AUTH"])
-def test_nothing_but_auth_after_hello(raw, bystander, data):
+def test_nothing_but_auth_after_hello(raw, server, bystander, data):
     """Case 3: one frame that is not the proof, and it is closed."""
     one = raw().greet()
     one.sock.sendall(data)
-    assert one.ended(1) in (wire.AUTH_FAILED, None)
+    assert one.ended() in (wire.AUTH_FAILED, None)
     bystander.check()
+    assert not timed_out(server)
 
 
 def test_auth_twice(raw, bystander):
@@ -174,9 +178,12 @@ def test_broken_rule_ends_that_session_only(raw, server, bystander, make, code):
         how = ending(visitor)[0]
         assert how == "RST" or (how == "FIN" and make(1)[1] == wire.TYPES["CLOSE"])
     bystander.check()
-    said = server.err.text[since:].splitlines()
-    about = [line for line in said if "raw:1" in line and " INFO  TCP " not in line]
-    assert 1 <= len(about) <= 3, said
+
+    def about():
+        said = server.err.text[since:].splitlines()
+        return [line for line in said if "raw:1" in line and " INFO  TCP " not in line]
+    until(about, 10, "a line about it")
+    assert len(about()) <= 3, about()
 
 
 def test_frames_of_unknown_types_are_skipped(raw, bystander):
@@ -222,8 +229,8 @@ def test_wrong_secret_and_unknown_key_look_the_same(raw, server):
 
 def test_a_client_that_never_logs_in_is_closed_in_time(raw):
     """Case 1: 5 s for the whole login, however it dawdles."""
-    silent, dawdling, half = raw(), raw(), raw().greet()
     started = time.monotonic()
+    silent, dawdling, half = raw(), raw(), raw().greet()
     data = frame("HELLO", 0, wire.hello(dawdling.spake.message))
 
     def dawdle():
@@ -238,7 +245,7 @@ def test_a_client_that_never_logs_in_is_closed_in_time(raw):
     thread.start()
     for one in (silent, dawdling, half):
         assert one.ended(10) in (None, wire.AUTH_FAILED)
-        assert 3 < time.monotonic() - started < limit(7)
+        assert time.monotonic() - started > 4
     thread.join()
 
 
@@ -257,7 +264,7 @@ def test_heartbeats_whose_answers_are_not_read(raw, server, bystander):
         pass
     assert sent < 400, "the server read 76 MB of heartbeats that it could not answer"
     bystander.check()
-    assert server.rss() - before < (16 << 20) * (4 if limit(1) > 1 else 1)
+    assert server.rss() - before < (16 << 20) * (4 if SANITIZED else 1)
 
 
 def test_a_silent_session_is_heard_and_kept(raw):
@@ -278,12 +285,13 @@ def test_flood_of_binds_is_calmed(raw, server, bystander, port):
     one = raw().login(instance=b"i" * 16)
     since = len(server.err.text)
     codes, granted = [], 0
+    # All at once, so that they are a flood on any machine; each granted is given back.
+    one.sock.sendall(b"".join(frame("BIND", 0, wire.bind(bind_id=n, port=port)) +
+                              frame("UNBIND", 0, struct.pack(">I", n)) for n in range(1, 1001)))
     for number in range(1, 1001):
-        one.send("BIND", 0, wire.bind(bind_id=number, port=port))
         name, _, payload = one.expect("BIND_OK", "BIND_ERR")
         if name == "BIND_OK":
             granted += 1
-            one.send("UNBIND", 0, struct.pack(">I", number))
         else:
             codes.append(struct.unpack(">HI", payload[4:10]))
     calmed = [retry for code, retry in codes if code == wire.CALM_DOWN]
@@ -358,7 +366,7 @@ def test_full_control_queue_while_something_else_is_under_way(rig, way):
             until(lambda: server.descriptors() >= before + number + 1, 10, "the visitors")
             for n in range(number - 99, number + 1):
                 one.send("CREDIT", stream + 1 + n, struct.pack(">QQ", 1 << 18, 0))
-    time.sleep(limit(0.5))
+    time.sleep(2.5)
     # One burst, read in one go by a server that was busy meanwhile: each answer
     # is 33 bytes, an OPEN that waits 52.
     room = 1044470 - 52 * visitors
@@ -370,7 +378,7 @@ def test_full_control_queue_while_something_else_is_under_way(rig, way):
     except socket.timeout:
         pass
     server.signal(signal.SIGCONT)
-    time.sleep(limit(0.5))
+    time.sleep(2.5)
     if way == "visitor":
         try:
             socks.append(connect("::1", port))

@@ -10,12 +10,13 @@ import time
 
 import pytest
 
-from kit import SANITIZED, SCALE, limit, missing, pki, until, wire
+from kit import SANITIZED, SCALE, missing, pki, until, wire
 from kit.gotunnel import other_address
 from kit.oracles import MIB, Canary, Resources, observed
 from kit.origin import echo
 from kit.stream import connect, read_exactly, reset
-from kit.strangers import call, call_tls, client_hello, drained, good_hello, tls_context
+from kit.strangers import (call, call_tls, client_hello, drained, good_hello, timed_out,
+                           tls_context)
 from kit.wire import RawClient, frame
 
 LENGTHS = [0xFFFFFFFF, 1 << 31, (1 << 24) - 1, 4097, 0]
@@ -49,7 +50,7 @@ def test_hostile_lengths(server, canary):
     def lie(number):
         with call(server) if number % 5 else call_tls(server, context=context) as s:
             s.sendall(heads[number])
-            assert drained(s), f"still open a second after {heads[number].hex()}"
+            assert drained(s), f"still open after {heads[number].hex()}"
 
     for number in range(20):
         lie(number)
@@ -58,6 +59,7 @@ def test_hostile_lengths(server, canary):
         lie(number)
     held.peak(4 * MIB)
     held.settled()
+    assert not timed_out(server)
 
 
 @pytest.mark.parametrize("length", [4097, 16384, 0xFFFF])
@@ -69,6 +71,7 @@ def test_long_record_inside_the_handshake(server, canary, length):
             s.sendall(b"\x16\x03\x01" + struct.pack(">H", length))
             assert drained(s)
     held.settled()
+    assert not timed_out(server)
 
 
 def every_length_after_login():
@@ -88,7 +91,7 @@ def test_hostile_lengths_after_the_login(server, canary):
         one.bind()
         on_stream = 0x10 <= kind <= 0x13
         one.sock.sendall(frame(kind, 1 if on_stream else 0, b"", length=length))
-        assert one.ended(2) == wire.PROTOCOL, (kind, length)
+        assert one.ended() == wire.PROTOCOL, (kind, length)
         one.close()
     held.peak(8 * MIB)
     held.settled()
@@ -113,6 +116,7 @@ def test_no_state_is_changed_before_the_login(server, canary):
                 s.sendall(first + then)
                 assert drained(s), then
     assert what_logins_change(server) == before
+    assert not timed_out(server)
 
 
 # --- replays and relays ------------------------------------------------------------------
@@ -127,8 +131,11 @@ class Tape:
         threading.Thread(target=self.run, daemon=True).start()
 
     def run(self):
-        near, _ = self.listener.accept()
-        far = call(self.server)
+        try:
+            near, _ = self.listener.accept()
+            far = call(self.server)
+        except OSError:
+            return
         threading.Thread(target=self.copy, args=(far, near), daemon=True).start()
         self.copy(near, far, True)
 
@@ -159,7 +166,7 @@ def test_replayed_login(rig, serve, server, canary, plaintext):
     said, before = tape.said, what_logins_change(server)
     assert before[1] == 2 and len(said) > 200
     client.stop()
-    until(lambda: server.stats()["sessions_open"] == 1, 10, "the end of the session")
+    until(lambda: what_logins_change(server)[1::2] == [1, 1], 10, "the end of the session")
     before = what_logins_change(server)
     for turn in range(100):
         with call(server) as s:
@@ -170,7 +177,7 @@ def test_replayed_login(rig, serve, server, canary, plaintext):
                     time.sleep(0 if turn % 2 else 0.005)
             except OSError:
                 pass
-            assert drained(s, 2)
+            assert drained(s)
     assert what_logins_change(server) == before
     assert server.err.text.count("logged in (taped:1, ") == 1
 
@@ -187,7 +194,7 @@ def test_replayed_proof(server, canary):
         again.sock.sendall(own)
         again.expect("HELLO_ACK")
         again.send("AUTH", 0, one.proof)
-        assert again.ended(2) == wire.AUTH_FAILED
+        assert again.ended() == wire.AUTH_FAILED
         again.close()
     one.bind()                          # and the real one goes on
     one.close()
@@ -293,11 +300,18 @@ def attempt(server, token, key, source):
     return (tuple(answer), head, ack[:24], rest), middle - began, end - middle
 
 
+def apart(taken):
+    """Between the fastest and the slowest cause: of the lower quarters, which other work on the
+    machine hardly moves."""
+    quarters = [statistics.quantiles(times, n=4)[0] for times in taken.values()]
+    return max(quarters) - min(quarters)
+
+
 def test_refusals_tell_nothing(rig):
     """Case 6: wrong secret, unknown key, key not allowed from here: 1,000 each, taken in turn.
 
-    The same bytes, the same line in the log, medians within 1 ms. (No key can
-    be disabled yet.)
+    The same bytes, the same line in the log, times within 1 ms: more of them are taken while
+    chance is still in between. (No key can be disabled yet.)
     """
     address = other_address() or missing("an address that is not loopback")
     server = observed(rig, addr="0.0.0.0", token_file=None, state="tokens")
@@ -308,10 +322,12 @@ def test_refusals_tell_nothing(rig):
               "dev-token from another machine": ("dev-token", "dev"),
               "wrong secret again": ("wrong-secret", "default")}
     said, first, second = {}, {name: [] for name in causes}, {name: [] for name in causes}
+    count, most = 1000 // SCALE, 5000 // SCALE
     # Its address is exempt from penalties, so that all are looked at.
     with RawClient(server, token, (address, 0)).login().sock:
         since = len(server.err.text)
-        for _ in range(1000 // SCALE):
+        while (taken := len(first["unknown key"])) < count or \
+                taken < most and max(apart(first), apart(second)) >= 0.001 * SCALE:
             for name, (secret, key) in causes.items():
                 what, ack, answer = attempt(server, secret, key, address)
                 said.setdefault(what, name)
@@ -321,11 +337,8 @@ def test_refusals_tell_nothing(rig):
     lines = server.err.text[since:].splitlines()
     about = {re.sub(r"^\S+ |:\d+", "", line) for line in lines if "login" in line}
     assert len(about) == 1 and "WARN" in next(iter(about)), about
-    assert server.stats()["logins_refused"] == 1000 // SCALE * len(causes)
-    for times in (first, second):
-        medians = {name: statistics.median(taken) for name, taken in times.items()}
-        apart = max(medians.values()) - min(medians.values())
-        assert apart < 0.001 * SCALE, medians
+    assert server.stats()["logins_refused"] == sum(map(len, first.values()))
+    assert apart(first) < 0.001 * SCALE and apart(second) < 0.001 * SCALE
 
 
 # --- hanging up --------------------------------------------------------------------------
@@ -394,7 +407,7 @@ def test_random_bytes_of_every_size(server, canary):
     """Case 7: 64 B to 64 KiB of noise, in plaintext, as TLS records and inside TLS."""
     import random
     chance = random.Random(3)
-    held = Resources(server)
+    held, patient = Resources(server), 0
     context = tls_context()
     for number in range(300 // SCALE):
         data = chance.randbytes(chance.choice([64, 100, 1000, 4096, 5000, 65536]))
@@ -406,6 +419,7 @@ def test_random_bytes_of_every_size(server, canary):
             except OSError:
                 pass
             # What may still become a whole frame or record is waited for, to the deadline.
-            is_short = data[0] == 1 or number % 3 == 1
-            assert drained(s, 8 if is_short else 1)
+            patient += data[0] == 1 or number % 3 == 1
+            assert drained(s)
     held.settled(slack=0)
+    assert timed_out(server) <= patient
