@@ -21,7 +21,8 @@ from kit.wire import RawClient, frame
 pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer brings its own allocator")
 SEED, SIZE = 0x30, 100000
 # The waits between attempts grow when session after session is lost.
-HURRIED = {"GOTUNNEL_TEST_TIME_SCALE": "20"}
+HURRIED = {"GOTUNNEL_TEST_TIME_SCALE": "10"}
+QUICK = {"GOTUNNEL_TEST_TIME_SCALE": "5"}
 MOST = 4000                         # allocations of a script, or it has no end
 
 
@@ -118,7 +119,7 @@ def test_server_without_memory_for_a_login(rig, serve, library):
     """Case 30: whoever logs in is closed, and nobody else notices."""
     memory = rig.keep(Memory(rig, library, "memory"))
     server = rig.server(env=rig.env(**memory.env), plaintext=True)
-    client = rig.client(server, serve(quiet_echo), env=rig.env(**HURRIED))
+    client = rig.client(server, serve(quiet_echo))
     number = 0
 
     def log_in():
@@ -148,7 +149,7 @@ def test_server_without_memory_for_a_handshake(rig, serve, library):
     """Case 30: TLS, whose library allocates the most."""
     memory = rig.keep(Memory(rig, library, "memory"))
     server = rig.server(env=rig.env(**memory.env))
-    client = rig.client(server, serve(quiet_echo), env=rig.env(**HURRIED))
+    client = rig.client(server, serve(quiet_echo))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["gotunnel/1"])
@@ -241,8 +242,8 @@ def test_idle_sessions_are_cheap(rig, library):
 
 def test_memory_goes_back_after_a_load(rig, serve):
     """Both ends have at most half more than at the start, a while after many busy streams."""
-    server = rig.server(env=rig.env(**HURRIED))
-    client = rig.client(server, serve(quiet_echo), env=rig.env(**HURRIED))
+    server = rig.server(env=rig.env(**QUICK))
+    client = rig.client(server, serve(quiet_echo), env=rig.env(**QUICK))
     assert visit(client.port) == FIN
     before = [p.rss() for p in rig.procs]
     visitors = [rig.keep(connect("127.0.0.1", client.port)) for _ in range(BUSY)]

@@ -202,7 +202,8 @@ def test_visitors_that_come_and_go_at_once(rig, serve):
     with connect("127.0.0.1", client.port) as s:
         s.sendall(b"still here")
         assert read_exactly(s, 10) == b"still here"
-    until(lambda: [p.descriptors() for p in rig.procs] == before, 15, "the descriptors")
+    until(lambda: all(p.descriptors() <= n for p, n in zip(rig.procs, before)), 15,
+          "the descriptors")
     assert "Session lost" not in client.err.text
 
 
@@ -230,7 +231,8 @@ def test_visitors_that_leave_while_the_client_dials(rig):
         s.sendall(b"x")
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         s.close()
-    until(lambda: [p.descriptors() for p in rig.procs] == before, 15, "the descriptors")
+    until(lambda: all(p.descriptors() <= n for p, n in zip(rig.procs, before)), 15,
+          "the descriptors")
     with connect("127.0.0.1", client.port) as s:
         assert ending(s, 20)[0] == RST
 
@@ -278,7 +280,7 @@ def in_silence(rig):
     if can.returncode:
         missing("the right to make a namespace")
     resolv = rig.folder / "resolv.conf"
-    resolv.write_text("nameserver 127.0.0.1\n")
+    resolv.write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:5\n")
     reader, writer = os.pipe()
 
     def start(*argv, **env):
@@ -295,10 +297,8 @@ def test_resolver_that_is_silent_does_not_hold_up_the_end(rig, in_silence):
     client = in_silence("--server", "slow.example.com", "--local", "3000", "--token", "word")
     client.wait_err("WARN")
     time.sleep(1)
-    started = time.monotonic()
-    client.signal(signal.SIGTERM)
-    assert client.wait_exit(30) == 0
-    assert time.monotonic() - started < limit(4)
+    client.signal(signal.SIGTERM)       # the resolver needs minutes more
+    assert client.wait_exit(5) == 0
 
 
 def test_resolver_that_is_silent_is_told_from_a_silent_host(rig, in_silence):

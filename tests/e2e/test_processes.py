@@ -92,7 +92,7 @@ def test_server_killed_time_after_time(rig, serve):
     service = serve(quiet_echo)
     server = rig.server(no_request_log=True)
     client = rig.client(server, service, no_request_log=True,
-                        env=rig.env(GOTUNNEL_TEST_TIME_SCALE="20"))
+                        env=rig.env(GOTUNNEL_TEST_TIME_SCALE="5"))
     for number in range(3 if SANITIZED else 10):
         held = [connect("127.0.0.1", client.port) for _ in range(200)]
         for s in held:
@@ -134,15 +134,15 @@ def test_clients_of_a_restarted_server(rig, serve):
 @pytest.mark.parametrize("which", ["server", "client"])
 def test_sigterm_under_load(rig, serve, which):
     """Case 40: no visitor is let in any more, those that are in go on, and it ends with 0."""
-    client = rig.tunnel(serve(quiet_echo), no_request_log=True, drain="2s",
-                        server={"drain": "2s", "no_request_log": True})
+    client = rig.tunnel(serve(quiet_echo), no_request_log=True, drain="1h",
+                        server={"drain": "1h", "no_request_log": True})
     load = Load(client.port, 20)
     with connect("127.0.0.1", client.port) as kept:
         until(lambda: load.turns > 200, 10, "load")
         proc = rig.procs[0] if which == "server" else rig.procs[1]
-        since, began = proc.err.text.count("\n"), time.monotonic()
+        since = proc.err.text.count("\n")
         proc.signal(signal.SIGTERM)
-        proc.wait_err(r"Shutting down: \d+ streams open, waiting up to 2s")
+        proc.wait_err(r"Shutting down: \d+ streams open, waiting up to 1h")
 
         def refused():
             try:
@@ -156,15 +156,14 @@ def test_sigterm_under_load(rig, serve, which):
         load.close()
         reset(kept)
     assert proc.wait_exit() == 0
-    assert time.monotonic() - began < limit(10)
     assert proc.err.text.count("\n") - since < 40
 
 
 @pytest.mark.parametrize("which", ["server", "client"])
 def test_second_sigterm_under_load(rig, serve, which):
     """Case 40: it does not wait for what is open."""
-    client = rig.tunnel(serve(quiet_echo), no_request_log=True, drain="60s",
-                        server={"drain": "60s", "no_request_log": True})
+    client = rig.tunnel(serve(quiet_echo), no_request_log=True, drain="1h",
+                        server={"drain": "1h", "no_request_log": True})
     load = Load(client.port, 20)
     until(lambda: load.turns > 200, 10, "load")
     proc = rig.procs[0] if which == "server" else rig.procs[1]

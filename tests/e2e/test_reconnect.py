@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from kit import limit, missing, ports, until
+from kit import missing, ports, until
 from kit.gotunnel import FORWARDING
 from kit.origin import BlackHole, echo
 from kit.relay import Line
@@ -194,9 +194,8 @@ def test_no_reconnect_gives_up_at_once(rig, target):
 
 def test_no_reconnect_before_the_first_success(rig):
     client = rig.client(("127.0.0.1", ports.one()), "127.0.0.1:1", wait=False, no_reconnect=True)
-    started = time.monotonic()
     assert client.wait_exit() == 5
-    assert time.monotonic() - started < limit(3)
+    assert "Connection attempt" not in client.err.text
 
 
 @pytest.mark.parametrize("given, code", [({"token": "wrong"}, 4), ({"remote_port": 1}, 7),
@@ -272,7 +271,5 @@ def test_dial_that_hangs_does_not_hide_a_lost_server(rig):
     time.sleep(0.5)
     reset(s)
     time.sleep(0.5)
-    started = time.monotonic()
     client.server.kill()
-    client.wait_err("Session lost: ", 20)
-    assert time.monotonic() - started < limit(5)
+    client.wait_err("Session lost: ", 2)    # the dial has 10 s

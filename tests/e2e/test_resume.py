@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from kit import limit, ports, until
+from kit import SANITIZED, limit, ports, until
 from kit.flood import SIZE, Flood
 from kit.network import BOTH, DOWN, FIN, KINDS, LOSS, RST, SILENCE, UP
 from kit.place import CUTS, DEAD, HOLD, Place, echoes, is_open, scaled
@@ -196,23 +196,23 @@ def test_100_rounds_leave_nothing(rig, serve):
         until(lambda: all(n <= b for n, b in zip(place.descriptors(), before)), 15, "the descriptors")
         # A sanitizer keeps what was freed for a while.
         for proc, was in zip((place.server, place.client), memory):
-            assert proc.rss() < was + (256 if limit(1) > 1 else 8) * MIB
+            assert proc.rss() < was + (256 if SANITIZED else 8) * MIB
     assert service.accepted == 1
 
 
 # ---- silence ----
 
 @pytest.mark.parametrize("way", [UP, DOWN, BOTH])
-@pytest.mark.parametrize("seconds", [5, 20])
+@pytest.mark.parametrize("seconds", [5, 17])
 def test_a_short_silence_is_sat_out(rig, serve, seconds, way):
-    """Nothing at all happens: not even a new connection."""
-    service = serve(echo)
-    place = Place(rig, service, fast=True)
+    """Nothing at all happens: not even a new connection. (A machine that is busy adds to it.)"""
+    service, factor = serve(echo), 2
+    place = Place(rig, service, fast=factor)
     with place.visitor() as s:
         echoes(s)
         place.down(SILENCE, way)
         s.sendall(b"s" * 1000)
-        time.sleep(scaled(seconds))
+        time.sleep(seconds / factor)
         place.network.heal()
         assert read_exactly(s, 1000) == b"s" * 1000
         echoes(s)
@@ -249,11 +249,11 @@ def test_a_silence_longer_than_the_hold(rig, serve, way):
     service = serve(echo)
     place = Place(rig, service, fast=True)
     with place.visitor() as s:
+        began = time.monotonic()
         echoes(s)
         place.down(SILENCE, way)
-        how, took = ending(s, scaled(90) + 15)
-        assert how == SAW_RST
-        assert took > scaled(DEAD + HOLD) - 0.3
+        assert ending(s, scaled(90) + 15)[0] == SAW_RST
+        assert time.monotonic() - began > scaled(DEAD + HOLD) - 0.3
         assert service.result(scaled(90) + 15) == SAW_RST
     place.up()
     place.client.wait_err("Connected successfully, away .*, same address", 60)
@@ -272,7 +272,7 @@ def test_an_owner_does_not_wait_for_a_silent_session_of_its_own(rig, serve):
         started = time.monotonic()
         again = place.start_client(direct=True)
         assert again.port == place.port
-        assert time.monotonic() - started < limit(4) < DEAD
+        assert time.monotonic() - started < DEAD
         assert ending(s)[0] == SAW_RST
         with place.visitor() as new:
             echoes(new)
@@ -283,7 +283,8 @@ def test_an_owner_does_not_wait_for_a_silent_session_of_its_own(rig, serve):
 @pytest.mark.parametrize("kind", KINDS)
 def test_visitors_that_come_meanwhile_are_served_after_it(rig, serve, kind):
     service = serve(echo)
-    place = Place(rig, service, fast=kind == SILENCE)
+    # They wait for 10 s: it must be back by then.
+    place = Place(rig, service, fast=2 if kind == SILENCE else False)
     place.detach(kind)
     socks = [place.visitor() for _ in range(20)]
     for number, s in enumerate(socks):
@@ -303,10 +304,10 @@ def test_visitors_that_come_meanwhile_wait_10_s(rig, serve):
     with place.visitor() as old:
         echoes(old)
         place.detach(RST)
+        began = time.monotonic()
         with place.visitor() as s:
-            how, took = ending(s, 30)
-            assert how == SAW_RST
-            assert took > scaled(10) - 0.2
+            assert ending(s, 30)[0] == SAW_RST
+            assert time.monotonic() - began > scaled(10) - 0.2
         assert is_open(old)
         place.up()
         echoes(old)
@@ -314,7 +315,7 @@ def test_visitors_that_come_meanwhile_wait_10_s(rig, serve):
 
 def test_64_visitors_wait_and_the_next_one_behind_them(rig, serve):
     """The 65th is not accepted before one of them is gone, so its 10 s begin later."""
-    place = Place(rig, serve(echo), fast=True)
+    place = Place(rig, serve(echo))
     place.detach(RST)
     socks = [place.visitor() for _ in range(64)]
     time.sleep(0.1)
@@ -476,7 +477,7 @@ def test_both_end_meanwhile(rig, serve, kind):
         checker = Checker(STREAM)
         assert (receive(s, checker), checker.fault, checker.count) == (SAW_FIN, None, 30000)
     assert service.result() == (SAW_FIN, None, 30000)
-    until(lambda: place.descriptors() == [n - 1 for n in before], 15, "the descriptors")
+    until(lambda: all(n < b for n, b in zip(place.descriptors(), before)), 15, "the descriptors")
 
 
 def test_a_reader_that_stands_still_over_a_cut(rig, serve):
@@ -520,16 +521,16 @@ def test_the_connection_returns_from_another_address(rig, serve, plaintext, kind
 def test_sigterm_while_the_connection_is_away(rig, serve, which, kind):
     """The drain is not the hold; what cannot be finished is reset. Exit 0."""
     service = serve(echo)
-    place = Place(rig, service, fast=kind == SILENCE, drain="2s", server={"drain": "2s"})
+    # The hold is longer than any exit is waited for.
+    place = Place(rig, service, fast=kind == SILENCE, drain="2s", resume_hold="1h",
+                  server={"drain": "2s", "resume_hold": "1h"})
     with place.visitor() as s:
         echoes(s)
         place.detach(kind)
         assert is_open(s)
         proc = getattr(place, which)
-        started = time.monotonic()
         proc.signal(signal.SIGTERM)
         assert proc.wait_exit() == 0
-        assert time.monotonic() - started < limit(6)
         if which == "server":
             assert ending(s)[0] == SAW_RST
         else:
@@ -549,7 +550,7 @@ def test_no_hold(rig, serve, whose, kind):
         place.network.cut(kind)
         assert ending(s)[0] == SAW_RST
         assert service.result() == SAW_RST
-        assert time.monotonic() - started < limit(8) < HOLD
+        assert time.monotonic() - started < HOLD
     place.client.wait_err("Connected successfully, away .*, same address", 30)
     with place.visitor() as s:
         echoes(s)
@@ -557,15 +558,15 @@ def test_no_hold(rig, serve, whose, kind):
 
 def test_a_short_hold(rig, serve):
     service = serve(echo)
-    place = Place(rig, service, resume_hold="2s")
+    place = Place(rig, service, resume_hold="8s")
     with place.visitor() as s:
         echoes(s)
         place.outage(RST, 0.5)
         echoes(s)
+        began = time.monotonic()
         place.down(RST)
-        how, took = ending(s)
-        assert how == SAW_RST
-        assert took > 1.8
+        assert ending(s)[0] == SAW_RST
+        assert time.monotonic() - began > 7.8
         assert service.result() == SAW_RST
 
 
@@ -591,14 +592,14 @@ def test_the_server_is_killed_and_started_again(rig, serve, plain):
 
 
 def test_a_killed_client_is_waited_for_until_the_hold_is_over(rig, serve):
-    place = Place(rig, serve(echo), resume_hold="4s")
+    place = Place(rig, serve(echo), resume_hold="8s")
     with place.visitor() as s:
         echoes(s)
         started = time.monotonic()
         place.client.kill()
         assert is_open(s, 2)
         assert ending(s)[0] == SAW_RST
-        assert time.monotonic() - started > 3.8
+        assert time.monotonic() - started > 7.8
 
 
 def test_a_killed_client_that_comes_again_ends_its_old_streams(rig, serve):
@@ -612,7 +613,7 @@ def test_a_killed_client_that_comes_again_ends_its_old_streams(rig, serve):
         again = place.start_client()
         assert again.port == place.port
         assert ending(s)[0] == SAW_RST
-        assert time.monotonic() - started < limit(10) < HOLD
+        assert time.monotonic() - started < HOLD
         with place.visitor() as new:
             echoes(new)
 

@@ -68,8 +68,7 @@ def test_one_identity_does_not_get_around_the_cap(rig):
 
 def test_sessions_without_a_tunnel_are_few_and_do_not_last(rig, serve):
     """A holder of the token cannot take the descriptors of everybody by logging in."""
-    factor = 3
-    server = rig.server(plaintext=True, env=rig.env(GOTUNNEL_TEST_TIME_SCALE=str(factor)))
+    server = rig.server(plaintext=True)     # they have 15 s each
     service = serve(echo)
     client = rig.client(server, str(service), plaintext=True)
     guests = []

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from kit import limit, until
+from kit import until
 from kit.origin import BlackHole, echo
 from kit.stream import (FIN, MIB, RST, Checker, connect, ending, read_exactly, receive, reset,
                         send_counters)
@@ -32,7 +32,7 @@ def download(rig, serve):
             pass                # the test ends some of them by force
 
     service = serve(upload)
-    client = rig.tunnel(service, server={"resume_hold": "2s"})
+    client = rig.tunnel(service, drain="1h", server={"resume_hold": "2s", "drain": "1h"})
     s = connect("127.0.0.1", client.port, receive_buffer=8192)
     checker = Checker(SEED)
     receive(s, checker, most=65536)
@@ -54,12 +54,10 @@ def ends(rig, which):
 @pytest.mark.parametrize("number", QUIT)
 @pytest.mark.parametrize("which", ["server", "client"])
 def test_idle_process_ends_at_once(rig, serve, which, number):
-    rig.tunnel(serve(echo))
+    rig.tunnel(serve(echo), drain="1h", server={"drain": "1h"})
     proc = ends(rig, which)
-    started = time.monotonic()
     proc.signal(number)
     assert proc.wait_exit() == 0
-    assert time.monotonic() - started < limit(2)
     assert "Shutting down" in proc.err.text
 
 
@@ -69,12 +67,10 @@ def test_transfer_under_way_is_finished(rig, download, which):
     client, finish = download
     proc = ends(rig, which)
     proc.signal(signal.SIGTERM)
-    proc.wait_err("Shutting down: 1 stream open, waiting up to (5|30)s")
+    proc.wait_err("Shutting down: 1 stream open, waiting up to 1h")
     until(lambda: refused(client.port), 5, "a closed public port")
     assert finish() == (FIN, None, True)
-    started = time.monotonic()
     assert proc.wait_exit() == 0
-    assert time.monotonic() - started < limit(3)
 
 
 @pytest.mark.parametrize("which", ["server", "client"])
@@ -89,7 +85,7 @@ def test_drain_has_an_end(rig, serve, which):
         proc.signal(signal.SIGTERM)
         proc.wait_err(r"Shutting down: 1 stream open, waiting up to 1\.5s ")
         assert ending(s)[0] == RST
-        assert 1.2 < time.monotonic() - started < limit(4)
+        assert time.monotonic() - started > 1.4
         assert proc.wait_exit() == 0
 
 
@@ -101,10 +97,8 @@ def test_second_signal_ends_at_once(rig, download, which, number):
     proc = ends(rig, which)
     proc.signal(number)
     proc.wait_err("Shutting down: ")
-    started = time.monotonic()
     proc.signal(number)
     assert proc.wait_exit() == 128 + number
-    assert time.monotonic() - started < limit(1.5)
     how, fault, whole = finish()
     assert (how, fault, whole) == (RST, None, False)
 
@@ -149,10 +143,8 @@ def test_client_waiting_to_reconnect_ends_at_once(rig, serve):
     client = rig.tunnel(serve(echo), resume_hold="0")
     client.server.kill()
     client.wait_err(r"Connection attempt 2/10 failed", 20)
-    started = time.monotonic()
     client.signal(signal.SIGTERM)
     assert client.wait_exit() == 0
-    assert time.monotonic() - started < limit(1.5)
 
 
 def test_client_that_never_connected_ends_at_once(rig):
@@ -193,9 +185,7 @@ def test_interrupt_on_a_terminal_waits_two_seconds(rig, serve):
         client.type("\x03")
         client.wait_out(r"Shutting down: 1 stream open, waiting up to 2s "
                         r"\(Ctrl-C again to stop now\)")
-        started = time.monotonic()
         assert ending(s)[0] == RST
-        assert time.monotonic() - started < limit(4)
     assert client.wait_exit() == 0
 
 
@@ -218,7 +208,5 @@ def test_dial_that_hangs_does_not_hold_up_the_end(rig):
     time.sleep(0.5)
     reset(s)
     time.sleep(0.5)
-    started = time.monotonic()
     client.signal(signal.SIGTERM)
-    assert client.wait_exit(20) == 0
-    assert time.monotonic() - started < limit(5)
+    assert client.wait_exit(2) == 0     # the dial has 10 s

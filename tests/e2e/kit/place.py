@@ -20,12 +20,14 @@ def scaled(seconds):
 
 
 class Place:
-    """Server, network and client. `fast`: time of both ends runs FAST times as fast."""
+    """Server, network and client. `fast`: time of both ends runs FAST times as fast, or as many
+    times as it says."""
 
     def __init__(self, rig, local, fast=False, plaintext=None, resume_hold=None, server=None,
                  record=None, **given):
         self.rig, self.local = rig, local
-        self.env = rig.env(GOTUNNEL_TEST_TIME_SCALE=str(FAST)) if fast else None
+        self.factor = FAST if fast is True else fast or 1
+        self.env = rig.env(GOTUNNEL_TEST_TIME_SCALE=str(self.factor)) if fast else None
         self.given = dict(plaintext=plaintext, resume_hold=resume_hold, env=self.env)
         self.server = rig.server(**{**self.given, **(server or {})})
         self.network = rig.add(Network((self.server.host, self.server.control)))
@@ -68,7 +70,7 @@ class Place:
     def detach(self, kind, seconds=0.3):
         """Down, until both ends know it: those that must hear nothing need their time."""
         self.down(kind)
-        time.sleep(scaled(DEAD) + seconds if kind == SILENCE else seconds)
+        time.sleep(DEAD / self.factor + seconds if kind == SILENCE else seconds)
 
     @property
     def connections(self):
