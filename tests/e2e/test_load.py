@@ -135,9 +135,12 @@ def test_a_small_write_waits_for_nothing(one_path, serve):
     rounds = 2000 // SCALE
     with visitor(way) as s:
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        started = time.monotonic()
+        took = []
         for i in range(rounds):
+            started = time.monotonic()
             s.sendall(bytes([i % 251]))
             assert s.recv(1) == bytes([i % 251])
-        # 40 ms a round would be a delayed acknowledgement meeting Nagle.
-        assert time.monotonic() - started < rounds * 0.02 * SCALE
+            took.append(time.monotonic() - started)
+        # 40 ms a round would be a delayed acknowledgement meeting Nagle: no load of the machine
+        # is in the way of every round.
+        assert sorted(took)[rounds // 5] < 0.035

@@ -49,11 +49,14 @@ def test_service_that_is_up_is_not_warned_about(rig, serve):
 
 def test_repeated_dial_failures_are_not_a_flood(rig):
     """Case 32: one line, then a count: 300 visitors do not write 300 lines."""
-    client = rig.tunnel(f"127.0.0.1:{ports.one()}")
+    client, began = rig.tunnel(f"127.0.0.1:{ports.one()}"), time.monotonic()
     for _ in range(300):
         assert visit("127.0.0.1", client.port)[0] == RST
-    lines = [line for line in client.err.lines() if "Connection refused" in line]
-    assert 2 <= len(lines) < 150
+
+    def lines():
+        return [line for line in client.err.lines() if "Connection refused" in line]
+    until(lambda: len(lines()) >= 2, 10, "a line")
+    assert len(lines()) < 150 + time.monotonic() - began
 
 
 def test_all_addresses_of_a_name_are_tried(rig):
@@ -120,13 +123,11 @@ def test_bytes_sent_before_the_service_is_reached_arrive(rig, serve):
 
 
 def download(client, size):
-    """Bytes a second of one whole, exact download."""
-    started = time.monotonic()
+    """One whole, exact download."""
     with connect("127.0.0.1", client.port, seconds=60) as s:
         s.sendall(b"r")
         checker = Checker(SEED)
         assert (receive(s, checker), checker.fault, checker.count) == (FIN, None, size)
-    return size / (time.monotonic() - started)
 
 
 def torrent(size):
@@ -157,14 +158,13 @@ def test_visitors_that_never_read(rig, serve, plaintext, count):
     stuck = [connect("127.0.0.1", client.port, receive_buffer=4096) for _ in range(count)]
     for s in stuck:
         s.sendall(b"s")
-    rates = [download(client, size) for _ in range(2)]
+    for _ in range(2):              # a stalled tunnel would not end at all
+        download(client, size)
     grown = [p.rss() - m for p, m in zip(rig.procs, memory)]
     for s in stuck:
         reset(s)
     # 256 KiB is the window of a stream; both queues together hold no more.
     assert max(grown) < HELD + count * 600 * 1024, grown
-    # "Full speed" is the bench's business; a stalled tunnel would not end at all.
-    assert min(rates) > 2 * MIB / SCALE
 
 
 def test_service_that_never_reads(rig, serve):
@@ -226,7 +226,7 @@ def test_many_visitors_leave_nothing_behind(rig, serve):
         t.start()
     for t in threads:
         t.join()
-    until(lambda: [p.descriptors() for p in rig.procs] <= [d for d, _ in before], 10,
+    until(lambda: all(p.descriptors() <= d for p, (d, _) in zip(rig.procs, before)), 10,
           "the descriptors from before")
     assert all(p.rss() - m < (4 << 20) * (8 if SANITIZED else 1)
                for p, (_, m) in zip(rig.procs, before))
@@ -248,5 +248,6 @@ def test_visitor_that_resets_a_stalled_upload_is_let_go(rig, serve):
         visitors.append(s)
     for s in visitors:
         reset(s)
-    until(lambda: [p.descriptors() for p in rig.procs] == before, 10, "the descriptors")
+    until(lambda: all(p.descriptors() <= n for p, n in zip(rig.procs, before)), 10,
+          "the descriptors")
     stop.set()
