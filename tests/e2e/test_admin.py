@@ -30,6 +30,10 @@ def get(port, path, host=None, **fields):
         return error.code, error.read().decode()
 
 
+def counted(proc):
+    return json.loads(get(proc.admin, "/api/stats")[1])["totals"]["http_requests"]
+
+
 @pytest.fixture
 def both(rig):
     """A server and a client with admin addresses, and a web service; load(n) asks n times."""
@@ -46,6 +50,10 @@ def both(rig):
         subprocess.run([need("curl"), "-sS", "--noproxy", "*", "-o", "/dev/null",
                         f"http://127.0.0.1:{client.port}{where}?[1-{count}]"], check=True,
                        timeout=limit(60))
+        load.asked += count
+        for proc in (server, client):
+            until(lambda: counted(proc) == load.asked, 10, f"{load.asked} requests")
+    load.asked = 0
     client.load = load
     return client
 
@@ -69,7 +77,8 @@ def test_status_and_tunnels(both):
         stats = json.loads(get(proc.admin, "/api/stats")[1])
         assert stats["totals"]["http_requests"] == 10
         assert stats["totals"]["status"] == {"200": 10}
-        assert stats["tunnels"][0]["round_trip_us"] > 0
+        until(lambda: json.loads(get(proc.admin, "/api/stats")[1])["tunnels"][0][
+            "round_trip_us"] > 0, 10, "a round trip")
 
 
 def test_readiness_follows_the_session(both):

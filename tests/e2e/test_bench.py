@@ -48,8 +48,8 @@ def load(path, *words):
     return json.loads(done.stdout)
 
 
-MODES = (("down", 3, 10 ** 7), ("up", 3, 10 ** 7), ("flow", 4, 0.1, 0.1), ("flood", 4, 0.1, 0.1),
-         ("echo", 2, 0.1), ("paced", 2, 0.1, 500), ("connect", 2, 0.1), ("storm", 4, 20))
+MODES = (("down", 3, 10 ** 7), ("up", 3, 10 ** 7), ("flow", 4, 1, 1), ("flood", 4, 1, 1),
+         ("echo", 2, 1), ("paced", 2, 1, 500), ("connect", 2, 1), ("storm", 4, 20))
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode[0])

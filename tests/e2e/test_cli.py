@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from kit import BIN, limit, need, ports
+from kit import BIN, limit, need, ports, until
 from kit.gotunnel import Client, Server
 from kit.origin import echo
 from kit.proc import Proc
@@ -343,14 +343,14 @@ def test_output_that_nobody_reads_any_more(rig, target):
                           str(rig.folder / "c")], env=rig.env()))
     shell.wait_out("Forwarding")
     works(server.first)
-    for child in children(shell.pid):
-        os.kill(child, signal.SIGTERM)
+    until(lambda: len(children(shell.pid)) == 1, 10, "the end of head")
+    os.kill(children(shell.pid)[0], signal.SIGTERM)
     assert shell.wait_exit() == 0
 
 
 def children(pid):
     with open(f"/proc/{pid}/task/{pid}/children") as f:
-        return map(int, f.read().split())
+        return list(map(int, f.read().split()))
 
 
 def test_closed_standard_descriptors(rig, target):

@@ -135,15 +135,12 @@ def test_a_flood_of_visitors_dials_256_at_a_time(client, false):
                                   for n in range(1, 3001)))
     except ConnectionError:
         pass
-    end = time.monotonic() + limit(3)
-    most = 0
-    while time.monotonic() < end and one.alive:
-        try:
-            most = max(most, one.descriptors())
-        except OSError:
-            break               # it ended the session and itself
+    until(lambda: one.descriptors() > before + 1, 10, "dials")
+    most, end = 0, time.monotonic() + 3
+    while time.monotonic() < end:
+        most = max(most, one.descriptors())
         time.sleep(0.02)
-    assert 1 < most - before <= 256 + 8
+    assert most - before <= 256 + 8
     raw.close()
     assert one.wait_exit() in (0, 5)
     hole.close()
@@ -188,8 +185,8 @@ def test_patience_that_the_server_asks_for(client, false):
     """It counts as no attempt: with one attempt allowed the client comes back."""
     one = client(retries=1)
     raw = false.hello()
-    raw.send("ERROR", 0, wire.error(wire.CALM_DOWN, "later", 2000))
     asked = time.monotonic()
+    raw.send("ERROR", 0, wire.error(wire.CALM_DOWN, "later", 2000))
     raw.close()
     one.wait_err("the server asks for 2s of patience after failed logins from this address; "
                  "waiting")
@@ -226,11 +223,11 @@ def test_a_replaced_tunnel_is_final(client, false):
 def test_silence_is_noticed(client, false):
     """A server that says nothing any more: dead after 25 s, and the client comes back."""
     one = client()
+    started = time.monotonic()
     silent = false.tunnel()
     one.forwarding()
-    started = time.monotonic()
     one.wait_err("Session lost: ", 40)
-    assert 20 < time.monotonic() - started < limit(35)
+    assert time.monotonic() - started > 24
     silent.close()
     again = false.tunnel()
     until(lambda: "Connected successfully" in one.err.text, 20, "the second login")

@@ -41,8 +41,8 @@ def test_token_that_the_server_makes(rig, target, address):
     token = path.read_text().strip()
     assert TOKEN.fullmatch(token)
     assert mode(path) == 0o600
+    until(lambda: str(path) in server.err.text + server.out.text, 10, "where it is kept")
     assert token not in server.err.text + server.out.text
-    assert str(path) in server.err.text + server.out.text
     client = rig.client((address, server.control), target, token=token)
     assert (client.host, client.port) == (address, server.first)
     works(client)
@@ -184,7 +184,7 @@ def test_token_is_wiped_from_the_command_line(rig, target, form):
     for proc in (server, client):
         with open(f"/proc/{proc.pid}/cmdline", "rb") as f:
             assert b"a-secret-word" not in f.read()
-        assert "WARN" in proc.err.text and "--token" in proc.err.text
+        proc.wait_err("WARN .*--token")
         assert "a-secret-word" not in proc.err.text + proc.out.text
 
 

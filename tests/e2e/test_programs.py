@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from kit import SCALE, limit, need
+from kit import SCALE, limit, need, until
 from kit.proc import Proc
 from kit.services import POSTGRES, Iperf, MariaDB, Nghttpd, Postgres, Redis, Sshd
 from kit.stream import MIB, counters
@@ -99,12 +99,13 @@ def test_psql_waits_for_a_notification(rig, one_path):
     base = [need("psql", POSTGRES), "-X", "-q", "-h", way.host, "-p", str(way.port),
             "-U", "tester", "postgres"]
     listener = rig.add(Proc([*base, "-c", "LISTEN news", "-c", "SELECT 'listening'",
-                             "-c", "SELECT pg_sleep(60)"]))
+                             "-c", "SELECT pg_sleep(600)"]))
     listener.wait_out("listening")
-    said = run([*base, "-A", "-t", "-c",
-                "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity "
-                "WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"])
-    assert said == b"1\n"
+    # It says so before it sleeps.
+    until(lambda: run([*base, "-A", "-t", "-c",
+                       "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity "
+                       "WHERE query LIKE '%pg_sleep(600)%' AND state = 'active' "
+                       "AND pid <> pg_backend_pid()"]) == b"1\n", 20, "a sleeper")
     assert listener.wait_exit() == 1
     assert "canceling statement due to user request" in listener.err.text
 

@@ -38,7 +38,7 @@ class Watched:
             f"--error-exitcode={FAULT}", f"--log-file={self.logs}/%p", str(program)]) + ' "$@"\n')
         wrapper.chmod(0o700)
         patch.setattr(gotunnel, "BIN", self.path)
-        patch.setattr(kit, "SCALE", 6)      # it takes its time with BoringSSL
+        patch.setattr(kit, "PATIENCE", 20)  # it takes its time with BoringSSL
 
     def faults(self, proc):
         """What valgrind says against a process that has ended, each a line."""
