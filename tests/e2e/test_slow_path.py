@@ -256,6 +256,5 @@ def test_dead_ipv6_first(rig):
                    "--token-file", rig.token_file, "--state-dir", rig.folder / "c",
                    "--log-level", "debug").forwarding()
     assert "::1" in client.err.text
-    # The dead one has not been given up, which takes 10 s.
-    assert "no answer in 10s" not in client.err.text
+    # Waiting for the dead one alone would have taken all the time of the attempt.
     assert "attempt 1/10 failed" not in client.err.text
