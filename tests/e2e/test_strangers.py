@@ -158,12 +158,15 @@ def test_2000_strangers_of_one_address(rig, server, canary):
 
 def test_strangers_of_many_addresses(rig, server, canary):
     """Case 1: at most 128 in all, and who is known still gets in."""
-    with RawClient(server, server.token(), (OTHER, 0)).login().sock:
+    owner = RawClient(server, server.token(), (OTHER, 0)).login()
+    owner.bind()                    # without a tunnel it would not be kept
+    with owner.sock:
         crowd = rig.keep(Crowd(server))
         before, took, most, began = server.descriptors(), [], 0, time.monotonic()
         for number in range(600):
             crowd.add("silent", f"127.0.{1 + number // 200}.{1 + number % 200}")
             if number % 20 == 19:
+                owner.lives()
                 crowd.reap()
                 took.append(log_in(server, OTHER))
                 most = max(most, server.descriptors() - before)

@@ -221,6 +221,10 @@ class RawClient(Raw):
         self.session_id, (self.epoch,) = payload[32:48], struct.unpack(">I", payload[48:52])
         return self
 
+    def lives(self):
+        """Says so: the answer to a question that was not asked."""
+        self.send("HEARTBEAT", 0, bytes(8) + b"\1")
+
     def bind(self, **given):
         """The public port."""
         self.send("BIND", 0, bind(**given))
