@@ -189,6 +189,7 @@ def test_replayed_proof(server, canary):
     one.greet()
     one.send("AUTH", 0, one.proof)
     one.expect("AUTH_OK")
+    one.bind()
     for _ in range(100):
         again = RawClient(server, "nothing")
         again.sock.sendall(own)
@@ -196,7 +197,8 @@ def test_replayed_proof(server, canary):
         again.send("AUTH", 0, one.proof)
         assert again.ended() == wire.AUTH_FAILED
         again.close()
-    one.bind()                          # and the real one goes on
+        one.lives()
+    one.bind(bind_id=2)                 # and the real one goes on
     one.close()
 
 
