@@ -3,14 +3,18 @@
 #include <stdlib.h>
 
 /* Large chunks come in these sizes, with room for the head of a frame, so that
- * one that is given back fits the next; and so many of each stay at rest. */
+ * one that is given back fits the next; and so many of each stay at rest. Each is
+ * double the one before, so that no size is nobody's: the allocator gave such
+ * chunks back to the system at once, and the next one's pages were all new. */
 static const struct size {
 	uint32_t cap;
 	unsigned spares;
 } sizes[CHUNK_CLASSES] = {
 	{ 16 * 1024 + 64, 16 },
+	{ 32 * 1024 + 64, 8 },
 	{ 64 * 1024 + 64, 16 },
-	{ 256 * 1024 + 64, 4 },
+	{ 128 * 1024 + 64, 16 },
+	{ 256 * 1024 + 64, 8 },
 };
 
 /* The smallest class that holds cap bytes at no more than double the cost;

@@ -17,7 +17,7 @@
  * A pool counts what its chunks really occupy, as long as anybody holds them,
  * and keeps a few large ones at rest. Not for use by several threads.
  */
-enum { CHUNK_CLASSES = 3 };
+enum { CHUNK_CLASSES = 5 };
 
 struct chunk_pool {
 	struct budget *budget;	/* what it is counted into as well, or NULL */

@@ -44,6 +44,33 @@ static void sizes(void **unused)
 	chunk_pool_trim(&pool);
 }
 
+static unsigned spares(const struct chunk_pool *pool)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < COUNT(pool->spares); i++)
+		n += pool->spares[i];
+	return n;
+}
+
+/* Whatever size the frames of a bulk have: none falls between two classes. */
+static void every_large_size_is_used_again(void **unused)
+{
+	struct chunk_pool pool = { 0 };
+
+	(void)unused;
+	for (size_t n = 8 * 1024 + 64; n <= 256 * 1024 + 64; n += 1000) {
+		struct chunk *c = chunk_take(&pool, n);
+
+		assert_non_null(c);
+		chunk_drop(c);
+		assert_int_equal(spares(&pool), 1);
+		assert_ptr_equal(chunk_take(&pool, n), c);
+		chunk_drop(c);
+		chunk_pool_trim(&pool);
+	}
+}
+
 static void a_spare_one_is_taken_first(void **unused)
 {
 	struct chunk_pool pool = { 0 };
@@ -55,7 +82,7 @@ static void a_spare_one_is_taken_first(void **unused)
 		assert_non_null(all[i] = chunk_take(&pool, 65546));
 	for (size_t i = 0; i < COUNT(all); i++)
 		chunk_drop(all[i]);
-	kept = pool.spares[0] + pool.spares[1] + pool.spares[2];
+	kept = spares(&pool);
 	assert_true(kept > 0 && kept < COUNT(all));
 	again = chunk_take(&pool, 65546);
 	assert_ptr_equal(again, all[kept - 1]);
@@ -63,7 +90,7 @@ static void a_spare_one_is_taken_first(void **unused)
 	assert_int_equal(again->refs, 1);
 	chunk_drop(again);
 	chunk_pool_trim(&pool);
-	assert_int_equal(pool.spares[0] + pool.spares[1] + pool.spares[2], 0);
+	assert_int_equal(spares(&pool), 0);
 }
 
 int main(void)
@@ -71,6 +98,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_held_is_counted),
 		cmocka_unit_test(sizes),
+		cmocka_unit_test(every_large_size_is_used_again),
 		cmocka_unit_test(a_spare_one_is_taken_first),
 	};
 
