@@ -6,31 +6,20 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "net/tls_context.h"
+
 /*
  * TLS 1.3 (RFC 8446) without a socket: ciphertext is fed in and appended to a
  * region of the caller's, so that reading and writing cost no copy of ours.
  * ALPN "gotunnel/1" on both sides, no 0-RTT, no tickets.
  */
-struct tls_context;
 struct tls;
 
 enum tls_result { TLS_DONE, TLS_MORE, TLS_FAILED };
 
-/* Certificate files of a server, or both NULL: a key and certificate made for
- * this process, which prove nothing by themselves. 0, or -1 with the reason in err:
- * "--tls-cert FILE: No such file or directory". */
-int tls_context_server(struct tls_context **out, const char *cert, const char *key, char *err,
-	size_t cap);
-
-/* Whether a server's own certificate is one that clients refuse by its dates,
- * or ends within so many days; then the words for it are in out. */
-bool tls_context_doubt(const struct tls_context *context, int days, char *out, size_t cap);
-
-/* A client. ca is a file, "system", or NULL: no certificate is checked,
- * because the login proves both ends. 0, or -1 with the reason. */
-int tls_context_client(struct tls_context **out, const char *ca, char *err, size_t cap);
-
-void tls_context_free(struct tls_context *context);
+/* Makes what all of them share; by whoever makes a context, before any thread is.
+ * 0 or -1. */
+int tls_init(void);
 
 /* host: for SNI and, when the context checks certificates, the name or
  * address that the certificate must have. NULL on a server. NULL when memory

@@ -77,7 +77,7 @@ static void keep_date(struct verify *v, const ASN1_TIME *time)
 	ASN1_GENERALIZEDTIME_free(full);
 }
 
-/* What tls.c makes for a server that was given none: it names itself alone. */
+/* What tls_context.c makes for a server that was given none: it names itself alone. */
 static bool is_made(X509 *cert)
 {
 	char name[16] = "";

@@ -7,7 +7,7 @@
 /*
  * Why a server's certificate was refused, kept while it is being checked (the
  * certificate itself is gone when the handshake has failed) and told in words
- * later. Internal to net/tls.c.
+ * later. Internal to net/tls*.c.
  */
 struct ssl_ctx_st;
 struct ssl_st;
