@@ -19,13 +19,13 @@ TYPES = {
     "BIND": 0x06, "BIND_OK": 0x07, "HEARTBEAT": 0x08, "ERROR": 0x09, "BIND_ERR": 0x0A,
     "UNBIND": 0x0B, "SHUTDOWN": 0x0C, "RESUME": 0x0D, "STATE": 0x0E, "RESUME_ERR": 0x0F,
     "OPEN": 0x10, "DATA": 0x11, "CLOSE": 0x12, "RESET": 0x13, "CREDIT": 0x14, "ACK": 0x15,
-    "DATAGRAM": 0x20,
+    "JOIN": 0x16, "LANE": 0x17, "DATAGRAM": 0x20,
 }
 NAMES = {number: name for name, number in TYPES.items()}
 PROTOCOL, FLOW_CONTROL, AUTH_FAILED, CALM_DOWN, SHUTTING_DOWN, REPLACED = 1, 3, 4, 8, 10, 11
 VERSION, ENCRYPTION_REQUIRED, DIAL_REFUSED, DIAL_TIMEOUT = 14, 15, 17, 18
 LOCAL_RESET, CANCELLED, PORT_TAKEN, PORT_RANGE, PORTS_USED_UP = 20, 21, 23, 25, 26
-CAN_RESUME = 1                  # among the capabilities of HELLO and HELLO_ACK
+CAN_RESUME, CAN_LANES = 1, 2    # among the capabilities of HELLO and HELLO_ACK
 CREDIT = 256 * 1024
 MAX_FRAME = 256 * 1024
 HEAD = struct.Struct(">BBII")
@@ -154,6 +154,7 @@ class Raw:
     def __init__(self, sock):
         self.sock = sock
         self.seen = []
+        self.lane = None        # (lane, epoch) of the last LANE that came
 
     def send(self, kind, stream=0, payload=b"", **more):
         self.sock.sendall(frame(kind, stream, payload, **more))
@@ -166,9 +167,11 @@ class Raw:
         payload = read_exactly(self.sock, length)
         name = NAMES.get(kind, kind)
         self.seen.append(name)
+        if name == "LANE":
+            self.lane = stream, *struct.unpack(">I", payload)
         return name, stream, payload
 
-    def expect(self, *kinds, skip=("HEARTBEAT", "CREDIT", "ACK")):
+    def expect(self, *kinds, skip=("HEARTBEAT", "CREDIT", "ACK", "LANE")):
         """The next frame of these types; housekeeping in between is passed over."""
         while True:
             name, stream, payload = self.read()
@@ -241,6 +244,14 @@ class RawClient(Raw):
         self.send("RESUME", 0, session_id + struct.pack(">IB", epoch, lane) + proof)
         name, _, payload = self.expect("STATE", "RESUME_ERR", "ERROR")
         return name, payload
+
+    def join(self, session, lane, key=None, session_id=None, proof=None):
+        """JOIN, after login; there is no answer."""
+        session_id = session_id or session.session_id
+        proof = proof or resume_proof(key or session.resume_key, session_id, 0, lane,
+                                      self.transcript)
+        self.send("JOIN", 0, session_id + bytes([lane]) + proof)
+        return self
 
     def stream(self):
         """The id of the next stream that a visitor opens."""
