@@ -54,6 +54,8 @@ enum code lane_join(struct link *l, const struct state_join *join)
 	old = find(first, join->lane);
 	if (old)
 		agent_abort(old, "replaced by a newer connection");
+	if (list_is_empty(&first->exposes))
+		return CODE_RESUME_UNKNOWN; /* It rode on that one, and could not do without. */
 	a->first = first;
 	list_append(&first->lanes, &a->lane);
 	member_is_lane(a);

@@ -62,6 +62,9 @@ static int get_on(struct link *l, struct link *host)
 	if (l->is_closed || !ride_can_carry(host))
 		return -ENOTCONN;
 	ride_cut_off(l);
+	/* One that rode on it may have ended by that, and others with it. */
+	if (l->is_closed || !ride_can_carry(host))
+		return -ENOTCONN;
 	if (!carrier_add(&host->carrier, &l->session))
 		return -EBUSY;
 	l->host = host;

@@ -18,6 +18,9 @@ int transfer_take_over(struct link *l, struct link *fresh)
 	if (l->is_closed || fresh->is_closed || fresh->conn.is_closed)
 		return -ENOTCONN;
 	ride_cut_off(l);
+	/* One that rode on it may have ended by that, and others with it. */
+	if (l->is_closed || fresh->is_closed)
+		return -ENOTCONN;
 	err = conn_take_over(&l->conn, &fresh->conn, &link_conn_ops);
 	carrier_take_over(&l->carrier, &fresh->carrier, &l->session);
 	l->lowat = fresh->lowat;

@@ -126,6 +126,8 @@ static void on_detach(void *owner, const char *text)
 	struct link *l = owner;
 
 	ride_cut_off(l);
+	if (l->is_finishing) /* One that rode on it ended by that, and this with it. */
+		return;
 	link_arm(l, l->session.lost_us + l->session.hold_us);
 	l->ops->on_detach(l, text);
 }
