@@ -375,6 +375,8 @@ void lanes_init(struct client *c)
 void lanes_begin(struct client *c)
 {
 	c->lanes.in_vain = 0;
+	if (c->lanes.timer)
+		wake(c); /* Those that waited ride at once. */
 	if (c->config->lanes < 2 || c->lanes.timer)
 		return;
 	if (!(c->link->session.capabilities & LOGIN_CAN_LANES)) {
