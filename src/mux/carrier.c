@@ -54,7 +54,7 @@ bool carrier_remove(struct carrier *c, struct session *guest)
 		c->in = NULL;
 	if (was_out)
 		c->out = NULL;
-	return !was_out || !session_is_amid_frame(guest);
+	return !was_out || !c->is_amid;
 }
 
 /* --- input ----------------------------------------------------------------------- */
@@ -195,6 +195,7 @@ static bool compose(struct carrier *c, struct session *s, struct batch *b, uint6
 		return false;
 	}
 	c->out = s;
+	c->is_amid = session_is_amid_frame(s);
 	return true;
 }
 

@@ -27,6 +27,8 @@ struct carrier {
 	unsigned count;		/* of guests */
 	struct session *in;	/* whose frames come now; NULL: nobody's */
 	struct session *out;	/* whose frames went last; NULL: somebody's who left */
+	bool is_amid;		/* half of a frame of a guest that is `out` went: it may have
+				 * forgotten that when it leaves */
 	unsigned turn;		/* who composes first */
 	uint8_t head[STATE_LANE_FRAME]; /* the beginning of a head, or of LANE */
 	unsigned head_len;

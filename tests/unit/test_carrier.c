@@ -216,6 +216,42 @@ static void who_leaves_amid_a_frame_takes_the_transport_along(void **state)
 	finish();
 }
 
+static bool left_whole;
+
+/* As tunnel/ride.c: who loses its transport leaves the one that it rides on. */
+static void leave(void *owner, const char *text)
+{
+	struct duo_side *side = owner;
+
+	(void)text;
+	left_whole = carrier_remove(&pair.server, &side->session);
+}
+
+static void who_is_taken_off_amid_a_frame_takes_the_transport_along(void **state)
+{
+	static uint8_t out[DUO_OUT];
+	struct session *guest = &pair.lanes[1].server.session;
+	struct session_ops ops = duo_ops;
+
+	(void)state;
+	ops.on_detach = leave;
+	for (int amid = 0; amid < 2; amid++) {
+		prepare();
+		ride();
+		guest->ops = &ops;
+		if (amid)
+			say_much(guest);
+		else
+			session_measure(guest);
+		assert_true(say(&pair.server, out, SESSION_COMPOSE_MIN + STATE_LANE_FRAME) > 0);
+		left_whole = amid; /* To be told otherwise. */
+		session_lost(guest, "moves to a connection of its own", pair.lanes[0].now);
+		assert_int_equal(guest->state, SESSION_LOST);
+		assert_int_equal(left_whole, !amid);
+		finish();
+	}
+}
+
 static void who_comes_again_is_named_again(void **state)
 {
 	static uint8_t out[DUO_OUT];
@@ -352,6 +388,7 @@ int main(void)
 		cmocka_unit_test(without_the_capability_it_is_an_unknown_frame),
 		cmocka_unit_test(no_lane_breaks_into_half_a_frame),
 		cmocka_unit_test(who_leaves_amid_a_frame_takes_the_transport_along),
+		cmocka_unit_test(who_is_taken_off_amid_a_frame_takes_the_transport_along),
 		cmocka_unit_test(who_comes_again_is_named_again),
 		cmocka_unit_test(a_number_is_there_once),
 		cmocka_unit_test(a_transport_that_changes_hands_goes_on_amid_a_frame),
