@@ -143,13 +143,11 @@ static void on_shutdown(struct link *l, uint32_t drain_ms)
 	(void)drain_ms;
 }
 
-/* The uplink ends last, and they with it. */
+/* The uplink ends last, and they with it. It is not woken for that: it would remind who rides
+ * on it, and be woken again without end. */
 static void on_drained(struct link *l)
 {
-	struct client *c = ((struct lane *)l->owner)->client;
-
-	if (c->state == CLIENT_STOPPING && c->link)
-		link_wake(c->link);
+	uplink_drained(((struct lane *)l->owner)->client);
 }
 
 static const struct link_ops lane_ops = {

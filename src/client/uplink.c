@@ -160,13 +160,17 @@ static void on_login(struct link *l)
 
 /* --- streams ---------------------------------------------------------------------------- */
 
-/* A server that drains closes by itself; a client that stops does it here. */
 static void on_drained(struct link *l)
 {
-	struct client *c = l->owner;
+	uplink_drained(l->owner);
+}
 
-	if (c->state == CLIENT_STOPPING && lanes_are_drained(c))
-		session_finish(&l->session);
+/* A server that drains closes by itself; a client that stops does it here. */
+void uplink_drained(struct client *c)
+{
+	if (c->state == CLIENT_STOPPING && c->link && link_is_drained(c->link) &&
+		lanes_are_drained(c))
+		session_finish(&c->link->session);
 }
 
 static enum code on_open(struct link *l, struct stream *st, const struct flow_open *open)

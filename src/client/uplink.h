@@ -12,6 +12,9 @@ void uplink_join(struct client *c, int fd);
 /* How a connection to the server is opened and logged in on. */
 void uplink_configure(struct client *c, struct link_config *out);
 
+/* The uplink or a lane has drained: if all have and the client stops, the session ends. */
+void uplink_drained(struct client *c);
+
 /* A visitor's stream, on the uplink or on a lane l: link_ops.on_open. */
 enum code uplink_open(struct client *c, struct link *l, struct stream *st,
 	const struct flow_open *open);

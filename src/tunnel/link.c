@@ -35,7 +35,7 @@ static bool compose(struct link *l)
 	return any;
 }
 
-static bool is_drained(const struct link *l)
+bool link_is_drained(const struct link *l)
 {
 	return l->session.state == SESSION_DRAIN && session_streams(&l->session) == 0 &&
 		list_is_empty(&l->pipes) && !session_has_output(&l->session) && !l->host->conn.out;
@@ -103,7 +103,7 @@ static void remind_riders(struct link *l)
 	for (struct list *n = l->riders.next; n != &l->riders; n = n->next) {
 		struct link *rider = list_entry(n, struct link, ride);
 
-		if (has_finished(rider) || is_drained(rider))
+		if (has_finished(rider) || link_is_drained(rider))
 			poller_defer(&l->worker->poller, &rider->flush);
 	}
 }
@@ -111,7 +111,7 @@ static void remind_riders(struct link *l)
 /* After what could be sent was. */
 static void settle(struct link *l)
 {
-	if (is_drained(l))
+	if (link_is_drained(l))
 		l->ops->on_drained(l);
 	if (has_finished(l))
 		link_close(l);

@@ -109,6 +109,9 @@ void link_finish(struct link *l, const char *why);
 /* Ends it at once without a word; on_end and on_closed follow. */
 void link_abort(struct link *l, const char *why);
 
+/* Whether it drains, and no stream and no byte of it is left. */
+bool link_is_drained(const struct link *l);
+
 /* Something may have changed what can be composed. */
 void link_wake(struct link *l);
 
