@@ -93,7 +93,8 @@ static void on_drained(struct link *l)
 {
 	struct agent *a = agent_of(l);
 
-	if (a->hub->is_stopping && lane_are_drained(a))
+	/* Who rides on it would lose its streams: it wakes l when it has none any more. */
+	if (a->hub->is_stopping && lane_are_drained(a) && list_is_empty(&l->riders))
 		session_finish(&l->session);
 }
 
