@@ -161,7 +161,8 @@ static void log_end(struct agent *a, const struct session_end *end)
 	a->is_counted = false;
 	if (a->is_away)
 		shard_sub(&m->sessions_held, 1);
-	if (end->kind == SESSION_GONE && end->code != CODE_SHUTTING_DOWN)
+	/* A lane ends with its first, and is not counted as a session. */
+	if (end->kind == SESSION_GONE && end->code != CODE_SHUTTING_DOWN && !a->first)
 		shard_add(&m->sessions_lost, 1);
 	if (!a->is_told || !hub_may_log(a->hub, &a->hub->house->end_log))
 		return;
