@@ -317,6 +317,7 @@ bool lanes_take_uplink(struct client *c)
 {
 	if (c->lanes.in_vain > IN_VAIN_MAX || !find_host(c, c->link))
 		return false;
+	comeback_end(c); /* What it looked for, or was about to move to, is no longer the way. */
 	c->lanes.in_vain++;
 	wake(c);
 	return true;

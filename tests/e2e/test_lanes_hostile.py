@@ -837,3 +837,26 @@ def test_a_server_without_lanes(rig, false, serve):
     raw.send("OPEN", 1, wire.open_(raw.bind_id))
     raw.send("DATA", 1, b"hello")
     assert raw.expect("DATA") == ("DATA", 1, b"hello")
+
+
+def test_a_lane_0_that_may_not_ride(rig, false, serve):
+    """The server does not have it: then by a connection of its own, and at last without it."""
+    service = serve(echo)
+    service.expect_probe()
+    client = rig.client(("127.0.0.1", false.port), service, plaintext=True, wait=False, lanes=2,
+                        token_file=rig.token_file)
+    raw = false.tunnel(port=12345, capabilities=CAN)
+    client.forwarding()
+    lane = false.login(capabilities=CAN)
+    lane.expect("JOIN")
+    reset(raw.sock)
+    lane.expect("RESUME")
+    no = frame("RESUME_ERR", 0, struct.pack(">H", UNKNOWN))
+    lane.sock.sendall(frame("LANE", 0, struct.pack(">I", 2)) + no +
+                      frame("LANE", 1, struct.pack(">I", 1)))
+    own = false.login(capabilities=CAN)
+    own.expect("RESUME")
+    own.sock.sendall(no)
+    _, _, payload = own.expect("BIND")
+    own.send("BIND_OK", 0, payload[:4] + struct.pack(">HB", 12345, 0) + wire.short(""))
+    client.wait_err("Connected successfully")
