@@ -319,6 +319,10 @@ void comeback_done(struct client *c)
 void comeback_refused(struct client *c, enum code code)
 {
 	log_debug(NULL, "resume refused: %s", code_text(code));
+	if (!c->comeback.asking) { /* Over another lane: that proves nothing yet. */
+		comeback_begin(c, "no lane to go over");
+		return;
+	}
 	c->comeback.is_refused = true;
 	poller_defer(&c->worker.poller, &c->comeback.turn);
 }
