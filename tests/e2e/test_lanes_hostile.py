@@ -741,7 +741,7 @@ def test_a_server_that_was_killed_and_comes_back(rig, serve):
     place.server.signal(signal.SIGKILL)
     place.server.wait_exit()
     place.all_reset(20)
-    place.start_server()
+    place.start_server(admin=f"127.0.0.1:{place.admin}")
     place.client.wait_err("Connected successfully", 30)
     place.all_up()
     place.visitors = [place.visitor() for _ in range(6)]
