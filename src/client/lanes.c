@@ -379,7 +379,10 @@ void lanes_begin(struct client *c)
 	if (c->config->lanes < 2 || c->lanes.timer)
 		return;
 	if (!(c->link->session.capabilities & LOGIN_CAN_LANES)) {
-		log_warn(NULL, "the server knows no lanes, one connection it is; a newer gotunnel does");
+		if (!c->lanes.has_told)
+			log_warn(NULL,
+				"the server knows no lanes, one connection it is; a newer gotunnel does");
+		c->lanes.has_told = true;
 		return;
 	}
 	for (struct lane *lane = first(c); lane < end(c); lane++)

@@ -38,6 +38,7 @@ struct lanes {
 	struct timer *timer;	/* while the client is up */
 	struct turn turn;	/* rides, joins, moves */
 	unsigned links;		/* that are not closed yet */
+	bool has_told;		/* that the server has none */
 	unsigned in_vain;	/* rides of the uplink that were not answered */
 };
 

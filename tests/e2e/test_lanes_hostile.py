@@ -821,8 +821,24 @@ def false(rig):
         return rig.keep(RawServer(f.read().strip()))
 
 
+def again(false, capabilities=wire.CAN_RESUME):
+    """The server does not know the session any more: a new one with the same port."""
+    own = false.login(capabilities=capabilities)
+    own.expect("RESUME")
+    own.send("RESUME_ERR", 0, struct.pack(">H", UNKNOWN))
+    _, _, payload = own.expect("BIND")
+    own.send("BIND_OK", 0, payload[:4] + struct.pack(">HB", 12345, 0) + wire.short(""))
+    return own
+
+
+def serves(raw):
+    raw.send("OPEN", 1, wire.open_())
+    raw.send("DATA", 1, b"hello")
+    assert raw.expect("DATA") == ("DATA", 1, b"hello")
+
+
 def test_a_server_without_lanes(rig, false, serve):
-    """One warning, one connection."""
+    """One warning, one connection, also after that one is lost."""
     service = serve(echo)
     service.expect_probe()
     client = rig.client(("127.0.0.1", false.port), service, plaintext=True, wait=False, lanes=4,
@@ -833,10 +849,12 @@ def test_a_server_without_lanes(rig, false, serve):
     false.listener.settimeout(3)
     with pytest.raises(TimeoutError):
         false.accept()
+    serves(raw)
+    false.listener.settimeout(limit(20))
+    reset(raw.sock)
+    serves(again(false))
+    client.wait_err("Connected successfully")
     assert client.err.text.count("lanes") == 1
-    raw.send("OPEN", 1, wire.open_(raw.bind_id))
-    raw.send("DATA", 1, b"hello")
-    assert raw.expect("DATA") == ("DATA", 1, b"hello")
 
 
 def test_a_lane_0_that_may_not_ride(rig, false, serve):
@@ -851,12 +869,8 @@ def test_a_lane_0_that_may_not_ride(rig, false, serve):
     lane.expect("JOIN")
     reset(raw.sock)
     lane.expect("RESUME")
-    no = frame("RESUME_ERR", 0, struct.pack(">H", UNKNOWN))
-    lane.sock.sendall(frame("LANE", 0, struct.pack(">I", 2)) + no +
+    lane.sock.sendall(frame("LANE", 0, struct.pack(">I", 2)) +
+                      frame("RESUME_ERR", 0, struct.pack(">H", UNKNOWN)) +
                       frame("LANE", 1, struct.pack(">I", 1)))
-    own = false.login(capabilities=CAN)
-    own.expect("RESUME")
-    own.sock.sendall(no)
-    _, _, payload = own.expect("BIND")
-    own.send("BIND_OK", 0, payload[:4] + struct.pack(">HB", 12345, 0) + wire.short(""))
+    again(false, CAN)
     client.wait_err("Connected successfully")
