@@ -168,6 +168,14 @@ def client(raw):
     one.close()
 
 
+def comes_to(server, **wanted):
+    """The server's numbers; a worker tells its own a moment later."""
+    def now():
+        stats = server.stats()
+        return {name: stats[name] for name in wanted} == wanted
+    until(now, what=f"{wanted}")
+
+
 def is_cut(link):
     """Its end is RST."""
     link.sock.settimeout(limit(10))
@@ -183,7 +191,7 @@ def is_cut(link):
 
 def test_the_right_client_has_lanes(client, server):
     """The control of everything below."""
-    assert server.stats()["lanes_open"] == 2
+    comes_to(server, lanes_open=2)
     for number in (1, 2, 1):
         lane, host = client.lanes[number], client.lanes[0]
         lane.lose()
@@ -193,7 +201,7 @@ def test_the_right_client_has_lanes(client, server):
         client.works()
         lane.resume(client.raw)
         client.works()
-    assert server.stats()["sessions_open"] == 1
+    comes_to(server, sessions_open=1)
 
 
 def bad_joins():
@@ -227,8 +235,7 @@ def test_a_join_that_is_refused(client, raw, server, code, act):
     act(thief, client)
     assert thief.ended() == code
     client.works()
-    stats = server.stats()
-    assert (stats["lanes_open"], stats["sessions_open"]) == (2, 1)
+    comes_to(server, lanes_open=2, sessions_open=1)
 
 
 @pytest.mark.parametrize("given", [
@@ -253,7 +260,7 @@ def test_a_join_with_another_key(rig):
     other = RawClient(server, "0123456789abcdef" * 2).login(**OWNER).join(first, 3)
     assert other.ended() == UNKNOWN
     same = RawClient(server, "dev-token").login(**OWNER, key_id="dev").join(first, 3)
-    until(lambda: server.stats()["lanes_open"] == 1, what="the lane")
+    comes_to(server, lanes_open=1)
     for one in (first, same):
         one.close()
 
@@ -295,7 +302,7 @@ def test_a_lane_that_is_there_already(client, server):
     new.visit(client.port)
     for lane in (client.lanes[0], client.lanes[2], new):
         lane.works()
-    assert server.stats()["lanes_open"] == 2
+    comes_to(server, lanes_open=2)
     new.visitor.close()
 
 
@@ -410,7 +417,7 @@ def test_a_lane_that_ends_by_error(client, server, number):
     for other in client.lanes:
         if other is not lane:
             other.works()
-    assert server.stats()["lanes_open"] == 1
+    comes_to(server, lanes_open=1)
 
 
 def test_a_rider_that_ends_by_error(client):
@@ -448,8 +455,7 @@ def test_the_end_of_lane_0(client, server, rides):
     assert rides or one.link.ended() is None
     other = client.raw().login(**{**OWNER, "name": "other:1"})
     assert other.bind(port=client.port) == client.port
-    stats = server.stats()
-    assert (stats["lanes_open"], stats["sessions_open"], stats["sessions_held"]) == (0, 1, 0)
+    comes_to(server, lanes_open=0, sessions_open=1, sessions_held=0)
 
 
 def drains(lane):
@@ -461,10 +467,9 @@ def drains(lane):
 def all_over(client, server):
     for lane in client.lanes:
         assert ending(lane.visitor)[0] == RST
-    until(lambda: server.stats()["lanes_open"] == 0, what="the end of the lanes")
+    comes_to(server, lanes_open=0)
     assert client.raw().login(**{**OWNER, "name": "other:1"}).bind()
-    stats = server.stats()
-    assert (stats["sessions_open"], stats["sessions_held"]) == (1, 0)
+    comes_to(server, sessions_open=1, sessions_held=0)
 
 
 def test_the_host_of_a_first_that_drains_rides_itself(client, server):
@@ -583,8 +588,7 @@ def test_what_a_client_with_lanes_held_is_given_back(rig, serve, server, raw):
                 lane.link.close()
             client.close()
         held.settled()
-        stats = server.stats()
-        assert (stats["lanes_open"], stats["sessions_held"], stats["sessions_open"]) == (0, 0, 1)
+        comes_to(server, lanes_open=0, sessions_held=0, sessions_open=1)
 
 
 def test_joins_are_no_way_around_max_sessions(rig):
@@ -600,7 +604,7 @@ def test_joins_are_no_way_around_max_sessions(rig):
     for turn in range(30):
         raw().login(**OWNER).join(client.home, 1 + turn % 7)
     until(lambda: server.descriptors() <= before, what="the old lanes' end")
-    assert server.stats()["lanes_open"] == 7
+    comes_to(server, lanes_open=7)
     other = raw().login(**{**OWNER, "name": "other:1", "instance": bytes(16)})
     other.send("BIND", 0, wire.bind())
     assert other.expect("BIND_ERR")
