@@ -138,6 +138,8 @@ def test_sigterm_under_load(rig, serve, which):
                         server={"drain": "1h", "no_request_log": True})
     load = Load(client.port, 20)
     with connect("127.0.0.1", client.port) as kept:
+        kept.sendall(b"begun")          # so that it is in, at both ends
+        assert read_exactly(kept, 5) == b"begun"
         until(lambda: load.turns > 200, 10, "load")
         proc = rig.procs[0] if which == "server" else rig.procs[1]
         since = proc.err.text.count("\n")
