@@ -22,7 +22,7 @@ from kit.wire import RawClient, frame
 LENGTHS = [0xFFFFFFFF, 1 << 31, (1 << 24) - 1, 4097, 0]
 KINDS = [*wire.TYPES.values(), 0x00, 0x7F, 0xFF]
 # Of these 256 KiB are taken after the login: of DATA, and of what is not known to be skipped.
-FLOWING = [wire.TYPES["DATA"], wire.TYPES["DATAGRAM"], 0x00, 0x7F, 0xFF]
+FLOWING = [wire.TYPES["DATA"], wire.TYPES["DATAGRAM"], wire.TYPES["LANE"], 0x00, 0x7F, 0xFF]
 
 
 @pytest.fixture
