@@ -142,7 +142,7 @@ run_sim() {
 # What other threads of the process do, under ThreadSanitizer: names are resolved
 # and leases written by those of libuv, and a server has a few workers.
 THREADED_UNITS="admin dial leases link mailbox"
-THREADED_E2E="test_leases test_login test_admin test_stats test_reconnect test_workers test_session_cap test_shutdown test_strangers"
+THREADED_E2E="test_lanes test_leases test_login test_admin test_stats test_reconnect test_workers test_session_cap test_shutdown test_strangers"
 
 run_san() {
 	# shellcheck disable=SC2046
