@@ -17,6 +17,7 @@ enum {
 	TELL_US = 1000 * 1000,	/* being away for less is no news */
 	VAIN_A_ROUND = 4,
 	MOST_DOUBLINGS = 2,
+	CALM_DOUBLINGS = 6,	/* of the time between attempts while it rides */
 };
 
 static uint64_t now(const struct client *c)
@@ -178,12 +179,16 @@ static void tell(struct client *c)
 
 /* 250 ms on the average, and not in step with the other clients of a server that
  * was started again. */
-static uint64_t spread(void)
+static uint64_t spread(struct comeback *b, bool rides)
 {
 	uint32_t random;
 
 	proof_random(&random, sizeof random);
-	return COMEBACK_EVERY_MS * 3 / 4 + random % (COMEBACK_EVERY_MS / 2);
+	if (!rides)
+		b->calm = 0;
+	else if (b->calm < CALM_DOUBLINGS)
+		b->calm++;
+	return (uint64_t)(COMEBACK_EVERY_MS * 3 / 4 + random % (COMEBACK_EVERY_MS / 2)) << b->calm;
 }
 
 static void on_timer(struct timer *t)
@@ -204,7 +209,7 @@ static void on_timer(struct timer *t)
 	}
 	if (unused && !c->comeback.asking && now(c) >= c->comeback.calm_us)
 		attempt(c, unused);
-	timer_start(t, spread());
+	timer_start(t, spread(&c->comeback, ride_is_on(c->link)));
 }
 
 /* --- the session's next connection -------------------------------------------------- */
@@ -291,9 +296,12 @@ void comeback_begin(struct client *c, const char *why)
 	b->is_refused = false;
 	if (b->timer) {
 		b->vain += VAIN_A_ROUND; /* It was cut, or all of STATE took too long. */
+		if (b->calm)
+			timer_start(b->timer, 0); /* It cannot ride any more: haste. */
+		b->calm = 0;
 		return;
 	}
-	b->vain = 0;
+	b->vain = b->calm = 0;
 	b->has_told = false;
 	b->calm_us = 0;
 	b->timer = timer_new(&c->loop, on_timer, c);

@@ -36,6 +36,7 @@ struct comeback {
 				 * server has answered */
 	bool is_refused;	/* and it said no */
 	unsigned vain;		/* attempts that took too long */
+	unsigned calm;		/* attempts while it rides on another lane: there is no haste */
 	bool has_told;		/* that it is away */
 	bool is_moving;		/* from another lane's connection to this one */
 	uint64_t calm_us;	/* no attempt before */

@@ -136,6 +136,20 @@ def test_ctrl_c_at_any_time(rig, serve, when):
     assert place.client.wait_exit() == 0
 
 
+def test_who_rides_is_in_no_haste(rig, serve):
+    """For a connection of its own the uplink asks ever more seldom; once it rides no more, at
+    once."""
+    place = Lanes(rig, serve(echo), lanes=2, log_level="debug")
+    since = len(place.client.err.text)
+    place.without(0)
+    time.sleep(6)
+    assert place.client.err.text.count(": trying", since) <= 10 # Every 250 ms it would be 24.
+    place.work()
+    place.network.cut(net.RST)
+    place.network.restore()
+    place.work()
+
+
 def test_a_client_that_was_killed(rig, serve):
     """Its visitors see RST when the hold is over, those of all lanes."""
     place = Lanes(rig, serve(echo), fast=True)
