@@ -57,8 +57,7 @@ static void grant(struct agent *a, const struct expose *e)
 	binding_grant(&a->link.session, &ok);
 }
 
-/* Whether one more BIND is looked at now. */
-static bool may_ask(struct agent *a)
+bool binds_may_ask(struct agent *a)
 {
 	uint64_t now = worker_now(a->link.worker);
 	uint64_t more = (now - a->asks_us) * ASKS_A_SECOND / 1000000;
@@ -132,7 +131,7 @@ static void bind_locked(struct link *l, const struct bind_request *request)
 		refuse(a, request->id, CODE_LIMIT);
 		return;
 	}
-	if (!may_ask(a)) {
+	if (!binds_may_ask(a)) {
 		refuse(a, request->id, CODE_CALM_DOWN);
 		return;
 	}

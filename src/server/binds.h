@@ -11,4 +11,7 @@ void binds_asked(struct link *l, const struct bind_request *request);
 void binds_given_up(struct link *l, uint32_t bind_id);
 void binds_answered(struct link *l, struct stream *st);
 
+/* Whether one more BIND of a, or RESUME of another lane, is looked at now. */
+bool binds_may_ask(struct agent *a);
+
 #endif

@@ -90,6 +90,15 @@ struct link *lane_pick(struct agent *first)
 	return best;
 }
 
+unsigned lane_streams(const struct agent *first)
+{
+	unsigned count = session_streams(&first->link.session);
+
+	for (const struct list *n = first->lanes.next; n != &first->lanes; n = n->next)
+		count += session_streams(&list_entry(n, const struct agent, lane)->link.session);
+	return count;
+}
+
 bool lane_are_drained(const struct agent *a)
 {
 	for (const struct list *n = a->lanes.next; n != &a->lanes; n = n->next) {

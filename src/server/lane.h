@@ -20,6 +20,9 @@ struct agent *lane_first(struct agent *a);
  * of those on connections of their own the one with the fewest streams. */
 struct link *lane_pick(struct agent *first);
 
+/* The streams of `first` and of all that joined it. */
+unsigned lane_streams(const struct agent *first);
+
 /* Whether those that joined a have no streams any more; a is woken when one ends. */
 bool lane_are_drained(const struct agent *a);
 

@@ -6,6 +6,7 @@
 #include "core/text.h"
 #include "mux/binding.h"
 #include "mux/resume.h"
+#include "server/binds.h"
 #include "server/expose.h"
 #include "server/lane.h"
 #include "tunnel/prove.h"
@@ -21,7 +22,7 @@ static struct agent *agent_of(struct link *l)
 
 void rejoin_lost(struct link *l, const char *why)
 {
-	struct agent *a = agent_of(l);
+	struct agent *a = agent_of(l), *first = lane_first(a);
 	char text[sizeof l->session.lost_text * 4], hold[32];
 
 	if (!a->is_away)
@@ -33,12 +34,12 @@ void rejoin_lost(struct link *l, const char *why)
 		link_abort(l, why); /* Nothing to keep. */
 		return;
 	}
-	/* A lane goes on over another one in no time. */
-	if (lane_pick(lane_first(a)) || a->has_told_away || !hub_may_log(a->hub, &a->hub->house->away_log))
+	/* A lane goes on over another one in no time; when the last is lost, so is the client. */
+	if (lane_pick(first) || first->has_told_away || !hub_may_log(a->hub, &a->hub->house->away_log))
 		return;
-	a->has_told_away = true;
-	log_warn(NULL, "%s (%s) lost its connection: %s; its streams are kept for %s", a->who,
-		a->name, text, text_period(l->session.hold_us / 1000, hold, sizeof hold));
+	first->has_told_away = true;
+	log_warn(NULL, "%s (%s) lost its connection: %s; its streams are kept for %s", first->who,
+		first->name, text, text_period(l->session.hold_us / 1000, hold, sizeof hold));
 }
 
 void rejoin_replaced(struct agent *a, uint32_t bind_id)
@@ -55,6 +56,7 @@ void rejoin_done(struct link *l)
 {
 	struct agent *a = agent_of(l), *first = lane_first(a);
 	uint64_t away_us = worker_now(l->worker) - l->session.lost_us;
+	unsigned open = lane_streams(first);
 	struct bind_err err = { a->bind_id, CODE_REPLACED, 0, span_of(code_text(CODE_REPLACED)) };
 	char away[32];
 
@@ -65,11 +67,10 @@ void rejoin_done(struct link *l)
 	session_measure(&l->session);
 	log_debug(a->who, "session goes on after %" PRIu64 " us, epoch %u", away_us,
 		l->session.epoch);
-	if (a->has_told_away && hub_may_log(a->hub, &a->hub->house->away_log))
-		log_info(NULL, "%s (%s) is back after %s, %u stream%s", a->who, a->name,
-			text_elapsed(away_us / 1000, away, sizeof away),
-			session_streams(&l->session), session_streams(&l->session) == 1 ? "" : "s");
-	a->has_told_away = false;
+	if (first->has_told_away && hub_may_log(a->hub, &a->hub->house->away_log))
+		log_info(NULL, "%s (%s) is back after %s, %u stream%s", a->who, first->name,
+			text_elapsed(away_us / 1000, away, sizeof away), open, open == 1 ? "" : "s");
+	first->has_told_away = false;
 	if (a->is_replaced && list_is_empty(&a->exposes)) {
 		/* What said so may have been lost. */
 		binding_refuse(&l->session, &err);
@@ -171,8 +172,9 @@ enum code rejoin_asked(struct link *l, const struct state_resume *resume)
 
 enum code rejoin_beside(struct link *l, const struct state_resume *resume)
 {
-	struct agent *host = agent_of(l), *a = recognise(host, resume);
+	struct agent *host = agent_of(l), *a;
 
+	a = binds_may_ask(host) ? recognise(host, resume) : NULL; /* Each walks all agents. */
 	if (!a || lane_first(a) != lane_first(host)) {
 		shard_add(&host->hub->worker.metrics.resumes_refused, 1);
 		log_debug(host->who, "asks for a lane that is not here");
