@@ -87,7 +87,7 @@ static void forwarding(struct buf *out, const struct banner *b)
 
 static void print_all(struct buf *out, const struct banner *b)
 {
-	char when[32];
+	char when[32], lanes[48];
 	time_t now = time(NULL);
 	struct tm tm;
 
@@ -100,6 +100,9 @@ static void print_all(struct buf *out, const struct banner *b)
 	row(out, "Tunnel Server", b->server);
 	row(out, "TLS Encryption", b->encryption);
 	row(out, "Auto-Reconnect", b->reconnects ? "enabled" : "disabled (--no-reconnect)");
+	snprintf(lanes, sizeof lanes, "%u connections at once", b->lanes);
+	if (b->lanes > 1)
+		row(out, "Lanes", lanes);
 	forwarding(out, b);
 	buf_text(out, "HTTP Requests\n");
 	row(out, "Connected at", when);

@@ -10,6 +10,7 @@ struct banner {
 	const char *server;	/* HOST:PORT */
 	const char *encryption;	/* "enabled ✓ (…)" */
 	bool reconnects;
+	unsigned lanes;
 	bool is_http;
 	const char *host;	/* for visitors */
 	uint16_t port;

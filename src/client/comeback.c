@@ -313,7 +313,7 @@ void comeback_done(struct client *c)
 {
 	const struct session *s = &c->link->session;
 	uint64_t away_us = now(c) - s->lost_us;
-	unsigned open = session_streams(s);
+	unsigned open = session_streams(s) + lanes_streams(c);
 	char away[32];
 
 	log_debug(NULL, "session resumed after %u ms, epoch %u", (unsigned)(away_us / 1000), s->epoch);

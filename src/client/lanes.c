@@ -1,12 +1,15 @@
 #include "client/lanes.h"
 
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "auth/proof.h"
 #include "client/client_state.h"
+#include "client/reach.h"
+#include "client/silence.h"
 #include "client/uplink.h"
 #include "core/log.h"
+#include "core/text.h"
 #include "mux/resume.h"
 #include "tunnel/prove.h"
 #include "tunnel/ride.h"
@@ -14,11 +17,11 @@
 
 enum {
 	TICK_MS = 500,
-	DIAL_MS = 10 * 1000,
 	AGAIN_US = 500 * 1000,	/* after a failure, doubled by each, */
 	MOST_DOUBLINGS = 6,	/* so often */
 	RIDE_US = 2 * 1000 * 1000, /* patience with the answer to a RESUME over another lane */
 	IN_VAIN_MAX = 1,
+	TELL_FAILED = 3,	/* failures in a row are news */
 };
 
 static uint64_t now(const struct client *c)
@@ -36,17 +39,50 @@ static struct lane *end(struct client *c)
 	return &c->lanes.lanes[c->config->lanes];
 }
 
-static void wake(struct client *c)
+void lanes_wake(struct client *c)
 {
 	poller_defer(&c->worker.poller, &c->lanes.turn);
 }
 
-static void calm(struct lane *lane, uint64_t retry_us)
+/* In the count of those that are open, or not. */
+static void be_open(struct lane *lane, bool is_open)
+{
+	struct metrics *m = &lane->client->worker.metrics;
+
+	if (is_open && !lane->is_counted)
+		shard_add(&m->lanes_open, 1);
+	if (!is_open && lane->is_counted)
+		shard_sub(&m->lanes_open, 1);
+	lane->is_counted = is_open;
+}
+
+static void tell_missing(struct lane *lane, const char *why)
+{
+	char text[256];
+
+	if (lane->failed != TELL_FAILED || lane->has_told)
+		return;
+	lane->has_told = true;
+	text_escape(why, strlen(why), text, sizeof text);
+	log_warn(NULL, "Lane %u of %u has no connection of its own: %s; trying on", lane->number + 1,
+		lane->client->config->lanes, text);
+}
+
+static void tell_there(struct lane *lane)
+{
+	if (lane->has_told)
+		log_info(NULL, "Lane %u of %u has its connection", lane->number + 1,
+			lane->client->config->lanes);
+	lane->has_told = false;
+}
+
+void lanes_calm(struct lane *lane, uint64_t retry_us, const char *why)
 {
 	uint64_t wait_us = (uint64_t)AGAIN_US << (lane->failed < MOST_DOUBLINGS ? lane->failed :
 		MOST_DOUBLINGS);
 
 	lane->failed++;
+	tell_missing(lane, why);
 	lane->next_us = now(lane->client) + (retry_us > wait_us ? retry_us : wait_us);
 }
 
@@ -65,6 +101,7 @@ static enum code on_open(struct link *l, struct stream *st, const struct flow_op
 {
 	struct lane *lane = l->owner;
 
+	lane->failed = 0; /* The server took it for a lane. */
 	return uplink_open(lane->client, l, st, open);
 }
 
@@ -73,8 +110,9 @@ static void on_detach(struct link *l, const char *why)
 	struct lane *lane = l->owner;
 
 	log_debug(NULL, "lane %u lost its connection: %s", lane->number, why);
+	be_open(lane, false);
 	drop_asking(lane);
-	wake(lane->client);
+	lanes_wake(lane->client);
 }
 
 static void on_resumed(struct link *l)
@@ -86,6 +124,9 @@ static void on_resumed(struct link *l)
 	drop_asking(lane);
 	lane->failed = 0;
 	lane->next_us = 0;
+	be_open(lane, true);
+	if (!ride_is_on(l))
+		tell_there(lane);
 	session_measure(&l->session);
 }
 
@@ -98,20 +139,25 @@ static void on_resume_refused(struct link *l, enum code code)
 	link_abort(l, "the server does not have the session any more");
 }
 
+const char *lanes_words(const struct session_end *end)
+{
+	return end->text[0] ? end->text : end->code ? code_text(end->code) : "in good order";
+}
+
 static void on_end(struct link *l, const struct session_end *end)
 {
 	struct lane *lane = l->owner;
 
-	log_debug(NULL, "lane %u: %s", lane->number, end->text[0] ? end->text : code_text(end->code));
+	log_debug(NULL, "lane %u ended: %s", lane->number, lanes_words(end));
 	drop_asking(lane);
 	if (lane->link != l)
 		return;
 	lane->link = NULL;
-	shard_sub(&lane->client->worker.metrics.lanes_open, 1);
-	calm(lane, (uint64_t)end->retry_ms * 1000);
+	be_open(lane, false);
+	lanes_calm(lane, (uint64_t)end->retry_ms * 1000, lanes_words(end));
 }
 
-static void on_closed(struct link *l)
+void lanes_on_closed(struct link *l)
 {
 	struct lane *lane = l->owner;
 	struct client *c = lane->client;
@@ -160,84 +206,8 @@ static const struct link_ops lane_ops = {
 	.on_resumed = on_resumed,
 	.on_resume_refused = on_resume_refused,
 	.on_end = on_end,
-	.on_closed = on_closed,
+	.on_closed = lanes_on_closed,
 };
-
-/* --- a connection for it ------------------------------------------------------------ */
-
-static void on_login(struct link *l)
-{
-	struct lane *lane = l->owner;
-
-	lane->is_in = true;
-	wake(lane->client);
-}
-
-static void on_login_shutdown(struct link *l, uint32_t drain_ms)
-{
-	(void)drain_ms;
-	session_abandon(&l->session, "the server is shutting down");
-}
-
-static void on_login_end(struct link *l, const struct session_end *end)
-{
-	struct lane *lane = l->owner;
-
-	log_debug(NULL, "no connection for lane %u: %s", lane->number,
-		end->text[0] ? end->text : code_text(end->code));
-	if (lane->fresh != l)
-		return;
-	lane->fresh = NULL;
-	lane->is_in = false;
-	calm(lane, (uint64_t)end->retry_ms * 1000);
-}
-
-static const struct link_ops login_ops = {
-	.on_login = on_login,
-	.on_bind_ok = on_bind_ok,
-	.on_bind_err = on_bind_err,
-	.on_shutdown = on_login_shutdown,
-	.on_end = on_login_end,
-	.on_closed = on_closed,
-};
-
-static void on_dialled(void *owner, const struct dial_result *r)
-{
-	struct lane *lane = owner;
-	struct client *c = lane->client;
-	struct link_config config;
-
-	lane->dial = NULL;
-	if (r->fd < 0) {
-		calm(lane, 0);
-		return;
-	}
-	uplink_configure(c, &config);
-	lane->fresh = malloc(sizeof *lane->fresh);
-	if (lane->fresh && link_open(lane->fresh, &c->worker, r->fd, &config, &login_ops, lane) == 0) {
-		c->lanes.links++;
-		return;
-	}
-	if (!lane->fresh)
-		close(r->fd);
-	free(lane->fresh);
-	lane->fresh = NULL;
-	calm(lane, 0);
-}
-
-static void dial(struct lane *lane)
-{
-	struct client *c = lane->client;
-	struct dial_target target = {
-		.host = c->config->server_host,
-		.port = c->config->server_port,
-		.timeout_ms = DIAL_MS,
-	};
-
-	lane->dial = dial_start(&c->worker, &target, on_dialled, lane);
-	if (!lane->dial)
-		calm(lane, 0);
-}
 
 /* The login becomes the session of the lane. */
 static void join(struct lane *lane, struct link *fresh)
@@ -253,8 +223,8 @@ static void join(struct lane *lane, struct link *fresh)
 	log_debug(NULL, "lane %u joins", lane->number);
 	fresh->ops = &lane_ops;
 	lane->link = fresh;
-	lane->failed = 0;
-	shard_add(&c->worker.metrics.lanes_open, 1);
+	be_open(lane, true);
+	tell_there(lane);
 	session_join(&fresh->session, &join);
 	link_wake(fresh);
 }
@@ -319,7 +289,7 @@ bool lanes_take_uplink(struct client *c)
 		return false;
 	comeback_end(c); /* What it looked for, or was about to move to, is no longer the way. */
 	c->lanes.in_vain++;
-	wake(c);
+	lanes_wake(c);
 	return true;
 }
 
@@ -358,8 +328,9 @@ static void on_timer(struct timer *t)
 		comeback_begin(c, "rides on another lane");
 	for (struct lane *lane = first(c); lane < end(c); lane++)
 		if (wants_connection(lane))
-			dial(lane);
-	wake(c);
+			reach_begin(lane);
+	silence_check(c);
+	lanes_wake(c);
 }
 
 void lanes_init(struct client *c)
@@ -375,18 +346,21 @@ void lanes_begin(struct client *c)
 {
 	c->lanes.in_vain = 0;
 	if (c->lanes.timer)
-		wake(c); /* Those that waited ride at once. */
+		lanes_wake(c); /* Those that waited ride at once. */
 	if (c->config->lanes < 2 || c->lanes.timer)
 		return;
-	if (!(c->link->session.capabilities & LOGIN_CAN_LANES)) {
+	if (!(c->link->session.capabilities & LOGIN_CAN_LANES) ||
+		!(c->link->session.capabilities & LOGIN_CAN_RESUME)) {
 		if (!c->lanes.has_told)
-			log_warn(NULL,
-				"the server knows no lanes, one connection it is; a newer gotunnel does");
+			log_warn(NULL, "--lanes: one connection it is; the server %s",
+				c->link->session.capabilities & LOGIN_CAN_LANES ?
+				"holds no sessions (its --resume-hold)" :
+				"knows no lanes, a newer gotunnel does");
 		c->lanes.has_told = true;
 		return;
 	}
 	for (struct lane *lane = first(c); lane < end(c); lane++)
-		lane->failed = 0, lane->next_us = 0;
+		lane->failed = 0, lane->next_us = 0, lane->has_told = false;
 	c->lanes.timer = timer_new(&c->loop, on_timer, c);
 	if (c->lanes.timer)
 		timer_start(c->lanes.timer, 0);
@@ -397,16 +371,8 @@ void lanes_end(struct client *c)
 	list_remove(&c->lanes.turn.node);
 	timer_free(c->lanes.timer);
 	c->lanes.timer = NULL;
-	for (struct lane *lane = first(c); lane < end(c); lane++) {
-		struct link *fresh = lane->fresh;
-
-		dial_cancel(lane->dial);
-		lane->dial = NULL;
-		lane->fresh = NULL;
-		lane->is_in = false;
-		if (fresh)
-			link_abort(fresh, "no longer needed");
-	}
+	for (struct lane *lane = first(c); lane < end(c); lane++)
+		reach_end(lane);
 	lanes_finish(c, "the session that it joined is over");
 }
 

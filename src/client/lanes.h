@@ -30,6 +30,8 @@ struct lane {
 	struct link *asking;	/* a login whose connection the session has until the server
 				 * has answered */
 	unsigned failed;	/* attempts in a row */
+	bool has_told;		/* that it has none */
+	bool is_counted;	/* among the lanes that are open */
 	uint64_t next_us;	/* none before */
 };
 
@@ -62,5 +64,13 @@ void lanes_finish(struct client *c, const char *why);
 unsigned lanes_streams(const struct client *c);
 bool lanes_are_drained(const struct client *c);
 bool lanes_are_gone(const struct client *c);
+
+/* For reach.c: an attempt failed, `why` says how; the next comes after a while, retry_us
+ * at the least. There is something to do in the next turn. What an end says. The link is
+ * closed: link_ops. */
+void lanes_calm(struct lane *lane, uint64_t retry_us, const char *why);
+void lanes_wake(struct client *c);
+const char *lanes_words(const struct session_end *end);
+void lanes_on_closed(struct link *l);
 
 #endif

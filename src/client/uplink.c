@@ -47,6 +47,7 @@ static void show(struct client *c, const struct bind_ok *ok, bool changed)
 		.server = addr_join(config->server_host, config->server_port, server, sizeof server),
 		.encryption = encryption(c),
 		.reconnects = config->reconnect,
+		.lanes = config->lanes,
 		.is_http = config->is_http,
 		.host = c->host,
 		.port = ok->port,
@@ -337,7 +338,7 @@ void uplink_configure(struct client *c, struct link_config *out)
 		.session = {
 			.role = SESSION_CLIENT,
 			.capabilities = (hold_ms ? LOGIN_CAN_RESUME : 0) |
-				(config->lanes > 1 ? LOGIN_CAN_LANES : 0),
+				(config->lanes > 1 && hold_ms ? LOGIN_CAN_LANES : 0),
 			.hold_ms = (uint32_t)hold_ms,
 			.sync_us = SYNC_US,
 			.max_frame = FRAME_DATA_DEFAULT,

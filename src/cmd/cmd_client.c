@@ -216,6 +216,19 @@ static int read_encryption(struct call *c, struct client_config *config)
 	return 0;
 }
 
+/* What a lane that is lost has in flight goes on over another one by being resumed. */
+static int read_lanes(const struct call *c, struct client_config *config)
+{
+	const char *against = !config->reconnect ? "no-reconnect" : !config->hold_ms ? "resume-hold" :
+		NULL;
+
+	config->lanes = (unsigned)c->o.lanes;
+	if (config->lanes < 2 || !against)
+		return 0;
+	return log_fatal(c->table->command, 2, "leave one out", "%s: it needs sessions that are "
+		"resumed, against %s", source(c, "lanes"), source(c, against));
+}
+
 static int find_token(const struct call *c, struct token *token, struct client_config *config,
 	int argc, char **argv)
 {
@@ -249,7 +262,6 @@ static int run(struct call *c, int argc, char **argv)
 		.state_dir = file_state_folder(o->state_dir),
 		.drain_ms = o->drain,
 		.hold_ms = o->resume_hold,
-		.lanes = (unsigned)o->lanes,
 		.drain_given = source(c, "drain") != NULL,
 		.quiet = o->common.quiet,
 		.request_log = !o->no_request_log,
@@ -262,6 +274,8 @@ static int run(struct call *c, int argc, char **argv)
 
 	if (!err)
 		err = read_encryption(c, &config);
+	if (!err)
+		err = read_lanes(c, &config);
 	if (!err)
 		err = read_server(c, &server, &config);
 	if (!err)

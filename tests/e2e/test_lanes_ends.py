@@ -194,31 +194,45 @@ def test_eight_lanes(rig, serve):
     place.work()
 
 
-@pytest.mark.parametrize("who", ["server", "client"])
-def test_without_a_hold(rig, serve, who):
-    """The streams of the lane that is lost are reset, others live, the lane is opened anew."""
-    place = Lanes(rig, serve(echo), server={"resume_hold": "0"} if who == "server" else {},
-                  **({"resume_hold": "0"} if who == "client" else {}))
-    before = place.connections
-    place.network.cut_at(net.RST, 1, conn=3)
-    ends = []
-    for s in place.visitors:
-        try:
-            echoes(s)
-        except ConnectionError:
-            ends.append(s)
-    assert len(ends) == 2
-    until(lambda: place.connections > before, what="another connection")
-    place.all_up()
-    place.visitors = [s for s in place.visitors if s not in ends]
+def test_a_server_without_a_hold(rig, serve):
+    """What a lane has in flight could not go on over another: one connection it is."""
+    place = Place(rig, serve(echo), lanes=4, server={"resume_hold": "0"})
+    place.client.wait_err("--lanes: one connection it is; the server holds no sessions")
+    with place.visitor() as s:
+        echoes(s)
+    assert place.connections == 1
+
+
+@pytest.mark.parametrize("against", [["--no-reconnect"], ["--resume-hold", "0"]])
+def test_a_client_without_a_hold(rig, against):
+    done = rig.run("client", "--local", "1", "--lanes", "2", *against)
+    assert done.code == 2
+    assert f"--lanes: it needs sessions that are resumed, against {against[0]}" in done.err.text
+
+
+def test_a_lane_that_is_silent_while_others_answer(rig, serve):
+    """It is not waited for as long as one that is alone."""
+    place = Lanes(rig, serve(echo), fast=True, log_level="debug")
+    place.network.cut_at(SILENCE, 1, conn=2)
+    place.client.wait_err("lane 1 lost its connection: silent, while another lane answers",
+                          scaled(20))
     place.work()
-    assert "Session lost" not in place.client.err.text
-    place.network.cut_at(net.RST, 1, conn=1)    # lane 0, and all with it
-    for s in place.visitors[:1]:
-        s.sendall(b"away?")
-    place.all_reset(20)
-    place.client.wait_err("Connected successfully", 30)
-    place.all_up()
+
+
+def test_lanes_that_cannot_be_had_are_told_of(rig, serve):
+    place = Lanes(rig, serve(echo))
+    place.without(2)
+    place.client.wait_err("Lane 3 of 3 has no connection of its own: Connection refused", 20)
+    place.network.restore()
+    place.client.wait_err("Lane 3 of 3 has its connection", 60)
+
+
+def test_streams_of_all_lanes_are_counted(rig, serve):
+    place = Lanes(rig, serve(echo))
+    place.outage(net.RST, 2)
+    place.client.wait_err("Connection resumed, away .*, 6 streams kept", 20)
+    place.server.wait_err("is back after .*, 6 streams", 20)
+    assert place.server.err.text.count("lost its connection") == 1
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -277,7 +291,7 @@ def test_a_server_without_lanes(rig, false, serve):
     reset(raw.sock)
     serves(again(false))
     client.wait_err("Connected successfully")
-    assert client.err.text.count("lanes") == 1
+    assert client.err.text.count("knows no lanes") == 1
 
 
 def test_a_lane_0_that_may_not_ride(rig, false, serve):
