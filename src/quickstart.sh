@@ -58,18 +58,19 @@ install_packages() {
 	rm -f "$log"
 }
 
-# build DIR [meson option]...
+# build TARGET DIR [meson option]...; TARGET all is what install takes, too
 build() {
-	dir=$1
-	shift
-	step "building in $dir"
+	target=$1 dir=$2
+	shift 2
+	[ "$target" = all ] && target=
+	step "building in $dir; this may take a minute"
 	log=$(mktemp)
 	{
 		if [ -f "$top/$dir/build.ninja" ]; then
 			meson setup --reconfigure "$@" "$top/$dir" "$top"
 		else
 			meson setup "$@" "$top/$dir" "$top"
-		fi && meson compile -C "$top/$dir"
+		fi && meson compile -C "$top/$dir" ${target:+"$target"}
 	} >"$log" 2>&1 </dev/null || {
 		tail -n 40 "$log" >&2
 		rm -f "$log"
@@ -198,7 +199,7 @@ as_root() {
 
 # A staging folder belongs to who asks for it, and sudo would not pass its name on.
 install_all() {
-	build build --buildtype=release --prefix=/usr/local
+	build all build --buildtype=release --prefix=/usr/local
 	dest=${DESTDIR-}
 	step "installing under $dest/usr/local"
 	if [ -n "$dest" ]; then
@@ -257,7 +258,7 @@ fetch_sources() {
 
 bundle() {
 	fetch_sources
-	build build-bundle --buildtype=release --strip --prefix=/usr \
+	build all build-bundle --buildtype=release --strip --prefix=/usr \
 		--force-fallback-for=boringssl,libuv,jansson -Dboringssl:optimization=s \
 		-Dlibuv:optimization=s -Djansson:optimization=s
 	name=gotunnel-$(version "$top/build-bundle/gotunnel")-$(uname -m)
@@ -288,7 +289,7 @@ bundle() {
 case ${1-} in
 '')
 	install_packages $packages
-	build build --buildtype=release
+	build gotunnel build --buildtype=release
 	show
 	;;
 deps)
