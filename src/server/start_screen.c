@@ -67,8 +67,9 @@ static void print_command(const struct house *h, bool show_token)
 
 	client_host(h, host, sizeof host);
 	addr_join(host, listener_port(&h->hubs[0].control), server, sizeof server);
-	printf("\nOn %s:\n\n", h->credentials.token[0] ? "the machine with your service" :
-		"this machine, beside your service");
+	printf("\nOn %s:\n\n", !h->credentials.token[0] ? "this machine, beside your service" :
+		show_token ? "the machine with your service" :
+		"the machine with your service (it asks for the token)");
 	if (show_token)
 		printf("GOTUNNEL_TOKEN=%s ", h->credentials.token);
 	printf("gotunnel client --server %s%s --local localhost:3000\n\n", server,
