@@ -289,7 +289,7 @@ bundle() {
 case ${1-} in
 '')
 	install_packages $packages
-	build gotunnel build --buildtype=release
+	build gotunnel:executable build --buildtype=release
 	show
 	;;
 deps)
