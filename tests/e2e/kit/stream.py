@@ -5,6 +5,7 @@ anything else says whether bytes are missing, came twice, came out of order or
 belong to another stream.
 """
 import array
+import errno
 import fcntl
 import socket
 import struct
@@ -121,28 +122,40 @@ def flushed(sock, seconds=10):
         time.sleep(0.002)
 
 
+class WasReset(socket.socket):
+    """One that was reset before connect() was through: whatever is done first says so."""
+
+    def refuse(self, *_, **__):
+        raise ConnectionResetError(errno.ECONNRESET, "reset while connecting")
+
+    recv = recv_into = send = sendall = shutdown = refuse
+
+
 def connect(host, port, seconds=30, receive_buffer=None):
-    """A TCP connection whose every operation has a time limit."""
+    """A TCP connection whose every operation has a time limit.
+
+    It was accepted: a reset that comes so soon that connect() itself is told of it is one of
+    what follows.
+    """
     info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     sock = socket.socket(info[0], info[1])
     sock.settimeout(limit(seconds))
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    sock.connect(info[4])
+    try:
+        sock.connect(info[4])
+    except ConnectionResetError:
+        limited = sock.gettimeout()
+        sock = WasReset(fileno=sock.detach())
+        sock.settimeout(limited)
     return sock
 
 
 def visit(host, port, seconds=30):
-    """Connects and reads to the end: how it ended, and after how many seconds.
-
-    A reset may come so soon that connect() itself reports it.
-    """
+    """Connects and reads to the end: how it ended, and after how many seconds."""
     start = time.monotonic()
-    try:
-        with connect(host, port, seconds) as sock:
-            how = ending(sock, seconds)[0]
-    except ConnectionResetError:
-        how = RST
+    with connect(host, port, seconds) as sock:
+        how = ending(sock, seconds)[0]
     return how, time.monotonic() - start
 
 
