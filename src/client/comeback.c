@@ -88,31 +88,11 @@ static void on_closed(struct link *l)
 	free(l);
 }
 
-/* A login that asks for nothing is told of no tunnel. */
-static void on_bind_ok(struct link *l, const struct bind_ok *ok)
-{
-	(void)ok;
-	session_fail(&l->session, CODE_PROTOCOL, "BIND_OK without a BIND");
-}
-
-static void on_bind_err(struct link *l, const struct bind_err *err)
-{
-	(void)err;
-	session_fail(&l->session, CODE_PROTOCOL, "BIND_ERR without a BIND");
-}
-
-/* The session is over there, or is about to be: that will be heard of. */
-static void on_shutdown(struct link *l, uint32_t drain_ms)
-{
-	(void)drain_ms;
-	session_abandon(&l->session, "the server is shutting down");
-}
-
 static const struct link_ops ops = {
 	.on_login = on_login,
-	.on_bind_ok = on_bind_ok,
-	.on_bind_err = on_bind_err,
-	.on_shutdown = on_shutdown,
+	.on_bind_ok = uplink_no_bind_ok,
+	.on_bind_err = uplink_no_bind_err,
+	.on_shutdown = uplink_no_shutdown,
 	.on_end = on_end,
 	.on_closed = on_closed,
 };
@@ -120,20 +100,10 @@ static const struct link_ops ops = {
 static void on_dialled(void *owner, const struct dial_result *r)
 {
 	struct attempt *a = owner;
-	struct client *c = a->client;
-	struct link_config config;
 
 	a->dial = NULL;
-	if (r->fd < 0)
-		return;
-	uplink_configure(c, &config);
-	a->link = malloc(sizeof *a->link);
-	if (a->link && link_open(a->link, &c->worker, r->fd, &config, &ops, c) == 0)
-		return;
-	if (!a->link)
-		close(r->fd);
-	free(a->link);
-	a->link = NULL;
+	if (r->fd >= 0)
+		a->link = uplink_log_in(a->client, r->fd, &ops, a->client);
 }
 
 static uint64_t patience_us(const struct client *c)

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/proof.h"
 #include "client/client_state.h"
 #include "client/reach.h"
 #include "client/silence.h"
@@ -170,19 +169,6 @@ void lanes_on_closed(struct link *l)
 		uplink_gone(c);
 }
 
-/* The uplink alone speaks of tunnels. */
-static void on_bind_ok(struct link *l, const struct bind_ok *ok)
-{
-	(void)ok;
-	session_fail(&l->session, CODE_PROTOCOL, "BIND_OK without a BIND");
-}
-
-static void on_bind_err(struct link *l, const struct bind_err *err)
-{
-	(void)err;
-	session_fail(&l->session, CODE_PROTOCOL, "BIND_ERR without a BIND");
-}
-
 static void on_shutdown(struct link *l, uint32_t drain_ms)
 {
 	(void)l;
@@ -197,8 +183,8 @@ static void on_drained(struct link *l)
 }
 
 static const struct link_ops lane_ops = {
-	.on_bind_ok = on_bind_ok,
-	.on_bind_err = on_bind_err,
+	.on_bind_ok = uplink_no_bind_ok, /* The uplink alone speaks of tunnels. */
+	.on_bind_err = uplink_no_bind_err,
 	.on_open = on_open,
 	.on_shutdown = on_shutdown,
 	.on_drained = on_drained,
@@ -344,16 +330,17 @@ void lanes_init(struct client *c)
 
 void lanes_begin(struct client *c)
 {
+	const uint64_t wanted = LOGIN_CAN_LANES | LOGIN_CAN_RESUME;
+	uint64_t can = c->link->session.capabilities;
+
 	c->lanes.in_vain = 0;
 	if (c->lanes.timer)
 		lanes_wake(c); /* Those that waited ride at once. */
 	if (c->config->lanes < 2 || c->lanes.timer)
 		return;
-	if (!(c->link->session.capabilities & LOGIN_CAN_LANES) ||
-		!(c->link->session.capabilities & LOGIN_CAN_RESUME)) {
+	if ((can & wanted) != wanted) {
 		if (!c->lanes.has_told)
-			log_warn(NULL, "--lanes: one connection it is; the server %s",
-				c->link->session.capabilities & LOGIN_CAN_LANES ?
+			log_warn(NULL, "--lanes: one connection it is; the server %s", can & LOGIN_CAN_LANES ?
 				"holds no sessions (its --resume-hold)" :
 				"knows no lanes, a newer gotunnel does");
 		c->lanes.has_told = true;
@@ -411,7 +398,7 @@ bool lanes_are_drained(const struct client *c)
 	for (unsigned i = 1; i < c->config->lanes; i++) {
 		const struct link *l = c->lanes.lanes[i].link;
 
-		if (l && (session_streams(&l->session) || !list_is_empty(&l->pipes)))
+		if (l && link_has_streams(l))
 			return false;
 	}
 	return true;

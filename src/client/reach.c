@@ -1,26 +1,10 @@
 #include "client/reach.h"
 
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "client/client_state.h"
 #include "client/uplink.h"
 #include "core/log.h"
 
 enum { DIAL_MS = 10 * 1000 };
-
-/* A login that asks for nothing is told of no tunnel. */
-static void on_bind_ok(struct link *l, const struct bind_ok *ok)
-{
-	(void)ok;
-	session_fail(&l->session, CODE_PROTOCOL, "BIND_OK without a BIND");
-}
-
-static void on_bind_err(struct link *l, const struct bind_err *err)
-{
-	(void)err;
-	session_fail(&l->session, CODE_PROTOCOL, "BIND_ERR without a BIND");
-}
 
 static void on_login(struct link *l)
 {
@@ -30,18 +14,11 @@ static void on_login(struct link *l)
 	lanes_wake(lane->client);
 }
 
-static void on_login_shutdown(struct link *l, uint32_t drain_ms)
-{
-	(void)drain_ms;
-	session_abandon(&l->session, "the server is shutting down");
-}
-
-static void on_login_end(struct link *l, const struct session_end *end)
+static void on_end(struct link *l, const struct session_end *end)
 {
 	struct lane *lane = l->owner;
 
-	log_debug(NULL, "no connection for lane %u: %s", lane->number,
-		lanes_words(end));
+	log_debug(NULL, "no connection for lane %u: %s", lane->number, lanes_words(end));
 	if (lane->fresh != l)
 		return;
 	lane->fresh = NULL;
@@ -49,12 +26,12 @@ static void on_login_end(struct link *l, const struct session_end *end)
 	lanes_calm(lane, (uint64_t)end->retry_ms * 1000, lanes_words(end));
 }
 
-static const struct link_ops login_ops = {
+static const struct link_ops ops = {
 	.on_login = on_login,
-	.on_bind_ok = on_bind_ok,
-	.on_bind_err = on_bind_err,
-	.on_shutdown = on_login_shutdown,
-	.on_end = on_login_end,
+	.on_bind_ok = uplink_no_bind_ok,
+	.on_bind_err = uplink_no_bind_err,
+	.on_shutdown = uplink_no_shutdown,
+	.on_end = on_end,
 	.on_closed = lanes_on_closed,
 };
 
@@ -62,7 +39,6 @@ static void on_dialled(void *owner, const struct dial_result *r)
 {
 	struct lane *lane = owner;
 	struct client *c = lane->client;
-	struct link_config config;
 	char text[128];
 
 	lane->dial = NULL;
@@ -70,17 +46,11 @@ static void on_dialled(void *owner, const struct dial_result *r)
 		lanes_calm(lane, 0, dial_text(r, DIAL_MS, text, sizeof text));
 		return;
 	}
-	uplink_configure(c, &config);
-	lane->fresh = malloc(sizeof *lane->fresh);
-	if (lane->fresh && link_open(lane->fresh, &c->worker, r->fd, &config, &login_ops, lane) == 0) {
+	lane->fresh = uplink_log_in(c, r->fd, &ops, lane);
+	if (lane->fresh)
 		c->lanes.links++;
-		return;
-	}
-	if (!lane->fresh)
-		close(r->fd);
-	free(lane->fresh);
-	lane->fresh = NULL;
-	lanes_calm(lane, 0, "out of memory");
+	else
+		lanes_calm(lane, 0, "out of memory");
 }
 
 void reach_begin(struct lane *lane)

@@ -328,7 +328,8 @@ static const char *token(const struct client *c)
 	return c->config->token ? c->config->token : SECRET_DEV;
 }
 
-void uplink_configure(struct client *c, struct link_config *out)
+/* How a connection to the server is logged in on. */
+static void configure(struct client *c, struct link_config *out)
 {
 	const struct client_config *config = c->config;
 	/* Who does not want to reconnect does not want to come back either. */
@@ -360,22 +361,49 @@ void uplink_configure(struct client *c, struct link_config *out)
 	};
 }
 
-void uplink_join(struct client *c, int fd)
+struct link *uplink_log_in(struct client *c, int fd, const struct link_ops *ops, void *owner)
 {
+	struct link *l = malloc(sizeof *l);
 	struct link_config config;
 
-	uplink_configure(c, &config);
-	log_debug(NULL, "connected; logging in as %s with key %s", config.session.name,
-		config.session.key_id);
-	c->state = CLIENT_JOINING;
-	c->link = malloc(sizeof *c->link);
-	if (c->link && link_open(c->link, &c->worker, fd, &config, &link_ops, c) == 0)
-		return;
-	if (!c->link)
+	if (!l) {
 		close(fd);
-	free(c->link);
-	c->link = NULL;
-	client_finish(c, log_fatal(c->config->command, 1, NULL, "out of memory"));
+		return NULL;
+	}
+	configure(c, &config);
+	if (link_open(l, &c->worker, fd, &config, ops, owner) == 0)
+		return l;
+	free(l);
+	return NULL;
+}
+
+void uplink_no_bind_ok(struct link *l, const struct bind_ok *ok)
+{
+	(void)ok;
+	session_fail(&l->session, CODE_PROTOCOL, "BIND_OK without a BIND");
+}
+
+void uplink_no_bind_err(struct link *l, const struct bind_err *err)
+{
+	(void)err;
+	session_fail(&l->session, CODE_PROTOCOL, "BIND_ERR without a BIND");
+}
+
+/* The session is over there, or is about to be: that will be heard of. */
+void uplink_no_shutdown(struct link *l, uint32_t drain_ms)
+{
+	(void)drain_ms;
+	session_abandon(&l->session, "the server is shutting down");
+}
+
+void uplink_join(struct client *c, int fd)
+{
+	log_debug(NULL, "connected; logging in as %s with key %s", c->config->name,
+		secret_key_id(token(c)));
+	c->state = CLIENT_JOINING;
+	c->link = uplink_log_in(c, fd, &link_ops, c);
+	if (!c->link)
+		client_finish(c, log_fatal(c->config->command, 1, NULL, "out of memory"));
 }
 
 void uplink_succeed(struct client *c, struct link *fresh)

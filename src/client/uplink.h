@@ -9,8 +9,15 @@
 /* Takes fd over. client_failed() or, while stopping, client_finish() follows. */
 void uplink_join(struct client *c, int fd);
 
-/* How a connection to the server is opened and logged in on. */
-void uplink_configure(struct client *c, struct link_config *out);
+/* Logs in on the connected fd, which is taken over; ops->on_closed frees the link. NULL
+ * when memory is out: no callback comes then. */
+struct link *uplink_log_in(struct client *c, int fd, const struct link_ops *ops, void *owner);
+
+/* link_ops of a session that asks for no tunnel, and so is told of none; and of one that is
+ * there for its login alone, when the server shuts down. */
+void uplink_no_bind_ok(struct link *l, const struct bind_ok *ok);
+void uplink_no_bind_err(struct link *l, const struct bind_err *err);
+void uplink_no_shutdown(struct link *l, uint32_t drain_ms);
 
 /* The uplink or a lane has drained: if all have and the client stops, the session ends. */
 void uplink_drained(struct client *c);
