@@ -122,6 +122,14 @@ void resume_inherit(struct session *s, struct session *from)
 
 /* --- what the other side says ---------------------------------------------------------- */
 
+static void say_refusal(struct session *s, enum code code)
+{
+	uint8_t *out = output_reserve(s);
+
+	if (out)
+		output_commit_reply(s, state_resume_err_encode((uint16_t)code, out, OUTPUT_FRAME_MAX));
+}
+
 static void say_lane(struct session *s, uint8_t lane, uint32_t epoch)
 {
 	uint8_t *out = output_reserve(s);
@@ -135,7 +143,6 @@ static void say_lane(struct session *s, uint8_t lane, uint32_t epoch)
 static enum code on_ride(struct session *s, const struct state_resume *resume)
 {
 	enum code code;
-	uint8_t *out;
 
 	if (!(s->capabilities & LOGIN_CAN_LANES) || resume->lane >= STATE_LANES_MAX ||
 		resume->lane == s->lane)
@@ -144,10 +151,7 @@ static enum code on_ride(struct session *s, const struct state_resume *resume)
 	if (!code)
 		return CODE_OK;
 	say_lane(s, resume->lane, resume->epoch);
-	out = output_reserve(s);
-	if (out)
-		output_commit_reply(s, state_resume_err_encode((uint16_t)code, out,
-			OUTPUT_FRAME_MAX));
+	say_refusal(s, code);
 	say_lane(s, s->lane, s->epoch);
 	return CODE_OK;
 }
@@ -172,21 +176,16 @@ enum code resume_on_resume(struct session *s, const struct frame *f, const uint8
 {
 	struct state_resume resume;
 	enum code code = state_resume_decode(payload, f->len, &resume);
-	uint8_t *out;
 
 	if (code)
 		return code;
 	if (s->state != SESSION_BIND)
 		return on_ride(s, &resume);
 	code = s->ops->on_resume ? s->ops->on_resume(s->owner, &resume) : CODE_RESUME_UNKNOWN;
-	if (!code) {
+	if (code)
+		say_refusal(s, code);
+	else
 		s->state = SESSION_GIVEN;
-		return CODE_OK;
-	}
-	out = output_reserve(s);
-	if (out)
-		output_commit_reply(s, state_resume_err_encode((uint16_t)code, out,
-			OUTPUT_FRAME_MAX));
 	return CODE_OK;
 }
 

@@ -98,10 +98,19 @@ static void refuse_visitor(struct expose *e, const struct visitor *v)
 	expose_turn_away(e, v);
 }
 
-/* Makes a stream of the visitor. */
-static void serve(struct expose *e, const struct visitor *v)
+/* Where the next stream goes; NULL while the client is away. */
+static struct link *way(const struct expose *e)
 {
-	struct link *pick = lane_pick(e->agent), *link = pick ? pick : &e->agent->link;
+	struct link *pick = lane_pick(e->agent);
+
+	if (!pick && !resume_is_held(&e->agent->link.session))
+		pick = &e->agent->link; /* It takes none any more, and says so. */
+	return pick;
+}
+
+/* Makes a stream of the visitor. */
+static void serve(struct expose *e, struct link *link, const struct visitor *v)
+{
 	struct flow_open open = { .bind_id = e->bind_id, .peer = flow_addr_of(&v->peer) };
 	struct sockaddr_storage local = { 0 };
 	socklen_t len = sizeof local;
@@ -131,22 +140,19 @@ static void serve(struct expose *e, const struct visitor *v)
 	pipe_attach(p, v->fd);
 }
 
-static bool is_away(const struct expose *e)
-{
-	return resume_is_held(&e->agent->link.session) && !lane_pick(e->agent);
-}
-
 static void on_accept(struct listener *l, int fd, const struct sockaddr_storage *peer)
 {
 	struct expose *e = l->data;
 	struct visitor v = { .fd = fd, .peer = *peer };
+	struct link *link;
 
 	if (!may_visit(e, (const struct sockaddr *)peer, &v.source)) {
 		close(fd); /* SO_LINGER{1,0}: the visitor sees RST. */
 		return;
 	}
-	if (!is_away(e))
-		serve(e, &v);
+	link = way(e);
+	if (link)
+		serve(e, link, &v);
 	else if (lobby_seat(&e->lobby, &v) < 0)
 		refuse_visitor(e, &v);
 	expose_update(e);
@@ -160,10 +166,11 @@ void expose_update(struct expose *e)
 
 void expose_go_on(struct expose *e)
 {
+	struct link *link;
 	struct visitor v;
 
-	while (lobby_call(&e->lobby, &v))
-		serve(e, &v);
+	while ((link = way(e)) && lobby_call(&e->lobby, &v))
+		serve(e, link, &v);
 	expose_update(e);
 }
 

@@ -102,9 +102,7 @@ unsigned lane_streams(const struct agent *first)
 bool lane_are_drained(const struct agent *a)
 {
 	for (const struct list *n = a->lanes.next; n != &a->lanes; n = n->next) {
-		const struct link *l = &list_entry(n, const struct agent, lane)->link;
-
-		if (session_streams(&l->session) || !list_is_empty(&l->pipes))
+		if (link_has_streams(&list_entry(n, const struct agent, lane)->link))
 			return false;
 	}
 	return true;

@@ -35,10 +35,15 @@ static bool compose(struct link *l)
 	return any;
 }
 
+bool link_has_streams(const struct link *l)
+{
+	return session_streams(&l->session) || !list_is_empty(&l->pipes);
+}
+
 bool link_is_drained(const struct link *l)
 {
-	return l->session.state == SESSION_DRAIN && session_streams(&l->session) == 0 &&
-		list_is_empty(&l->pipes) && !session_has_output(&l->session) && !l->host->conn.out;
+	return l->session.state == SESSION_DRAIN && !link_has_streams(l) &&
+		!session_has_output(&l->session) && !l->host->conn.out;
 }
 
 static bool may_read(const struct link *l)

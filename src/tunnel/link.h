@@ -112,6 +112,9 @@ void link_abort(struct link *l, const char *why);
 /* Whether it drains, and no stream and no byte of it is left. */
 bool link_is_drained(const struct link *l);
 
+/* Whether it has streams, or bytes of one that are still handed over. */
+bool link_has_streams(const struct link *l);
+
 /* Something may have changed what can be composed. */
 void link_wake(struct link *l);
 

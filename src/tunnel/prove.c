@@ -63,18 +63,24 @@ enum code prove_login(void *owner, const uint8_t peer[LOGIN_SPAKE], struct span 
 	return CODE_OK;
 }
 
-int prove_resume(const struct link *old, const struct link *fresh, uint32_t epoch,
+static int prove(const struct link *old, const struct link *fresh, uint32_t epoch, uint8_t lane,
 	uint8_t out[LOGIN_PROOF])
 {
 	struct proof_of_resume r = {
 		.key = old->session.proofs.resume,
 		.session_id = old->session.id,
 		.epoch = epoch,
-		.lane = old->session.lane,
+		.lane = lane,
 		.binding = fresh->session.proofs.binding,
 	};
 
 	return proof_resume(&r, out);
+}
+
+int prove_resume(const struct link *old, const struct link *fresh, uint32_t epoch,
+	uint8_t out[LOGIN_PROOF])
+{
+	return prove(old, fresh, epoch, old->session.lane, out);
 }
 
 int prove_say(const struct link *l, const struct link *on, struct state_resume *r)
@@ -88,12 +94,5 @@ int prove_say(const struct link *l, const struct link *on, struct state_resume *
 int prove_join(const struct link *first, const struct link *fresh, uint8_t lane,
 	uint8_t out[LOGIN_PROOF])
 {
-	struct proof_of_resume r = {
-		.key = first->session.proofs.resume,
-		.session_id = first->session.id,
-		.lane = lane,
-		.binding = fresh->session.proofs.binding,
-	};
-
-	return proof_resume(&r, out);
+	return prove(first, fresh, 0, lane, out);
 }
