@@ -1,5 +1,5 @@
-/* A login without cryptography, for fuzzers: both ends get the same proofs of the
- * same frames. session_ops. */
+/* A login without cryptography, for fuzzers and the simulator: both ends get the same
+ * proofs of the same frames; and what an owner does who does nothing. session_ops. */
 #ifndef TESTS_FAKE_LOGIN_H
 #define TESTS_FAKE_LOGIN_H
 
@@ -28,6 +28,35 @@ static inline void fake_random(void *owner, void *out, size_t n)
 {
 	(void)owner;
 	memset(out, 3, n);
+}
+
+static inline void fake_nothing(void *owner)
+{
+	(void)owner;
+}
+
+static inline void fake_number(void *owner, uint32_t n)
+{
+	(void)owner;
+	(void)n;
+}
+
+static inline void fake_answer(void *owner, struct stream *st)
+{
+	(void)owner;
+	(void)st;
+}
+
+static inline void fake_bind_ok(void *owner, const struct bind_ok *ok)
+{
+	(void)owner;
+	(void)ok;
+}
+
+static inline void fake_bind_err(void *owner, const struct bind_err *err)
+{
+	(void)owner;
+	(void)err;
 }
 
 #endif

@@ -225,35 +225,6 @@ static enum code on_join(void *owner, const struct state_join *join)
 	return CODE_RESUME_UNKNOWN;
 }
 
-static void on_number(void *owner, uint32_t n)
-{
-	(void)owner;
-	(void)n;
-}
-
-static void on_nothing(void *owner)
-{
-	(void)owner;
-}
-
-static void on_answer(void *owner, struct stream *st)
-{
-	(void)owner;
-	(void)st;
-}
-
-static void on_bind_ok(void *owner, const struct bind_ok *ok)
-{
-	(void)owner;
-	(void)ok;
-}
-
-static void on_bind_err(void *owner, const struct bind_err *err)
-{
-	(void)owner;
-	(void)err;
-}
-
 static const struct session_ops ops = {
 	.message = fake_message,
 	.prove = fake_prove,
@@ -261,24 +232,24 @@ static const struct session_ops ops = {
 	.equal = equal,
 	.on_login = on_login,
 	.on_end = on_end,
-	.on_shutdown = on_number,
+	.on_shutdown = fake_number,
 	.on_detach = on_detach,
-	.on_resumed = on_nothing,
+	.on_resumed = fake_nothing,
 	.on_resume = on_resume,
 	.on_ride = on_ride,
 	.on_join = on_join,
 	.on_resume_refused = on_refused,
-	.on_output = on_nothing,
+	.on_output = fake_nothing,
 	.on_bind = on_bind,
-	.on_unbind = on_number,
-	.on_answer = on_answer,
-	.on_bind_ok = on_bind_ok,
-	.on_bind_err = on_bind_err,
+	.on_unbind = fake_number,
+	.on_answer = fake_answer,
+	.on_bind_ok = fake_bind_ok,
+	.on_bind_err = fake_bind_err,
 	.on_open = on_open,
 	.on_data = on_data,
 	.on_close = on_close,
 	.on_reset = on_reset,
-	.on_over = on_nothing,
+	.on_over = fake_nothing,
 	.pull = pull,
 };
 

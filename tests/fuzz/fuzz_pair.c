@@ -114,17 +114,6 @@ static void on_refused(void *owner, enum code code)
 	CHECK(!"refused");
 }
 
-static void on_number(void *owner, uint32_t n)
-{
-	(void)owner;
-	(void)n;
-}
-
-static void on_nothing(void *owner)
-{
-	(void)owner;
-}
-
 static void on_bind(void *owner, const struct bind_request *request)
 {
 	struct bind_ok ok = { request->id, 10000, BIND_SCOPE_ANY, { 0 } };
@@ -232,10 +221,10 @@ static const struct session_ops ops = {
 	.on_detach = on_detach,
 	.on_resumed = on_resumed,
 	.on_resume_refused = on_refused,
-	.on_shutdown = on_number,
-	.on_output = on_nothing,
+	.on_shutdown = fake_number,
+	.on_output = fake_nothing,
 	.on_bind = on_bind,
-	.on_unbind = on_number,
+	.on_unbind = fake_number,
 	.on_answer = on_answer,
 	.on_bind_ok = on_bind_ok,
 	.on_bind_err = on_bind_err,
@@ -243,7 +232,7 @@ static const struct session_ops ops = {
 	.on_data = on_data,
 	.on_close = on_close,
 	.on_reset = on_reset,
-	.on_over = on_nothing,
+	.on_over = fake_nothing,
 	.pull = pull,
 };
 

@@ -92,17 +92,6 @@ static void on_refused(void *owner, enum code code)
 	session_abandon(&session, "refused");
 }
 
-static void on_number(void *owner, uint32_t n)
-{
-	(void)owner;
-	(void)n;
-}
-
-static void on_nothing(void *owner)
-{
-	(void)owner;
-}
-
 static void on_bind(void *owner, const struct bind_request *request)
 {
 	struct bind_ok ok = { request->id, 10000, BIND_SCOPE_ANY, { 0 } };
@@ -110,24 +99,6 @@ static void on_bind(void *owner, const struct bind_request *request)
 	(void)owner;
 	binding_grant(&session, &ok);
 	open_some();
-}
-
-static void on_answer(void *owner, struct stream *st)
-{
-	(void)owner;
-	(void)st;
-}
-
-static void on_bind_ok(void *owner, const struct bind_ok *ok)
-{
-	(void)owner;
-	(void)ok;
-}
-
-static void on_bind_err(void *owner, const struct bind_err *err)
-{
-	(void)owner;
-	(void)err;
 }
 
 static enum code on_open(void *owner, struct stream *st, const struct flow_open *open)
@@ -189,22 +160,22 @@ static const struct session_ops ops = {
 	.equal = equal,
 	.on_login = on_login,
 	.on_end = on_end,
-	.on_shutdown = on_number,
+	.on_shutdown = fake_number,
 	.on_detach = on_detach,
-	.on_resumed = on_nothing,
+	.on_resumed = fake_nothing,
 	.on_resume = on_resume,
 	.on_resume_refused = on_refused,
-	.on_output = on_nothing,
+	.on_output = fake_nothing,
 	.on_bind = on_bind,
-	.on_unbind = on_number,
-	.on_answer = on_answer,
-	.on_bind_ok = on_bind_ok,
-	.on_bind_err = on_bind_err,
+	.on_unbind = fake_number,
+	.on_answer = fake_answer,
+	.on_bind_ok = fake_bind_ok,
+	.on_bind_err = fake_bind_err,
 	.on_open = on_open,
 	.on_data = on_data,
 	.on_close = on_close,
 	.on_reset = on_reset,
-	.on_over = on_nothing,
+	.on_over = fake_nothing,
 	.pull = pull,
 };
 

@@ -8,14 +8,15 @@
  *
  * One of eight seeds has no cuts. A transport of a lane stands for all that lane ever had.
  */
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fake_login.h"
 #include "mux/binding.h"
 #include "mux/carrier.h"
 #include "mux/resume.h"
+
+#define SIM_NAME "sim_lanes"
+#include "sim.h"
 
 enum { LANES = 3, STREAMS = 24, STEPS_MAX = 300000, CUTS_MAX = 24, QUEUE = 1 << 20, BIND_ID = 7,
 	PATTERN = 65521 };
@@ -53,29 +54,7 @@ static struct node nodes[2][LANES];
 static struct end ends[2][STREAMS];
 static struct chunk_pool pool;
 static unsigned opened, cuts, cuts_most, rides, moves;
-static uint64_t seed, rng, now;
-
-static uint32_t chance(uint32_t below)
-{
-	rng ^= rng << 13;
-	rng ^= rng >> 7;
-	rng ^= rng << 17;
-	return (uint32_t)(rng >> 16) % below;
-}
-
-__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...)
-{
-	va_list args;
-
-	fprintf(stderr, "seed %llu: ", (unsigned long long)seed);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fprintf(stderr, "\nreplay: sim_lanes %llu 1\n", (unsigned long long)seed);
-	exit(1);
-}
-
-#define CHECK(what) ((what) ? (void)0 : fail("line %d: %s", __LINE__, #what))
+static uint64_t now;
 
 static uint8_t pattern(const struct end *e, unsigned from, uint64_t offset)
 {
@@ -126,33 +105,9 @@ static void cut(unsigned lane)
 
 /* --- what sessions ask for ---------------------------------------------------------- */
 
-static enum code message(void *owner, const struct login_hello *hello, uint8_t out[LOGIN_SPAKE])
-{
-	memset(out, 3, owner || hello ? LOGIN_SPAKE : 0);
-	return CODE_OK;
-}
-
-static enum code prove(void *owner, const uint8_t peer[LOGIN_SPAKE], struct span hello,
-	struct span ack, struct session_proofs *out)
-{
-	(void)owner, (void)peer, (void)hello, (void)ack;
-	memset(out, 1, sizeof *out);
-	return CODE_OK;
-}
-
-static void randomise(void *owner, void *out, size_t n)
-{
-	memset(out, owner != NULL, n);
-}
-
 static bool equal(const void *a, const void *b, size_t n)
 {
 	return memcmp(a, b, n) == 0;
-}
-
-static void nothing(void *owner)
-{
-	(void)owner;
 }
 
 static void on_end(void *owner, const struct session_end *end)
@@ -192,31 +147,11 @@ static enum code on_join(void *owner, const struct state_join *join)
 	return CODE_OK;
 }
 
-static void on_shutdown(void *owner, uint32_t drain_ms)
-{
-	(void)owner, (void)drain_ms;
-}
-
 static void on_bind(void *owner, const struct bind_request *request)
 {
 	struct bind_ok ok = { request->id, 10000, BIND_SCOPE_ANY, { 0 } };
 
 	binding_grant(&((struct node *)owner)->session, &ok);
-}
-
-static void on_unbind(void *owner, uint32_t id)
-{
-	(void)owner, (void)id;
-}
-
-static void on_answer(void *owner, struct stream *st)
-{
-	(void)owner, (void)st;
-}
-
-static void on_bind_ok(void *owner, const struct bind_ok *ok)
-{
-	(void)owner, (void)ok;
 }
 
 static void on_bind_err(void *owner, const struct bind_err *err)
@@ -278,12 +213,14 @@ static size_t pull(void *owner, struct stream *st, uint8_t *out, size_t cap)
 }
 
 static const struct session_ops ops = {
-	.message = message, .prove = prove, .random = randomise, .equal = equal, .on_login = nothing,
-	.on_end = on_end, .on_detach = on_detach, .on_resumed = nothing, .on_ride = on_ride,
-	.on_join = on_join, .on_resume_refused = on_resume_refused, .on_shutdown = on_shutdown,
-	.on_output = nothing, .on_bind = on_bind, .on_unbind = on_unbind, .on_answer = on_answer,
-	.on_bind_ok = on_bind_ok, .on_bind_err = on_bind_err, .on_open = on_open, .on_data = on_data,
-	.on_close = on_close, .on_reset = on_reset, .on_over = nothing, .pull = pull,
+	.message = fake_message, .prove = fake_prove, .random = fake_random, .equal = equal,
+	.on_login = fake_nothing, .on_end = on_end, .on_detach = on_detach,
+	.on_resumed = fake_nothing, .on_resume_refused = on_resume_refused, .on_ride = on_ride,
+	.on_join = on_join, .on_shutdown = fake_number, .on_output = fake_nothing,
+	.on_bind = on_bind, .on_unbind = fake_number, .on_answer = fake_answer,
+	.on_bind_ok = fake_bind_ok, .on_bind_err = on_bind_err, .on_open = on_open,
+	.on_data = on_data, .on_close = on_close, .on_reset = on_reset, .on_over = fake_nothing,
+	.pull = pull,
 };
 
 /* --- bytes -------------------------------------------------------------------------- */

@@ -10,16 +10,17 @@
  *
  * Of eight seeds one has no cuts, and in one memory runs out now and then.
  */
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/queue.h"
+#include "fake_login.h"
 #include "flat.h"
 #include "mux/binding.h"
 #include "mux/resume.h"
 #include "mux/session.h"
+
+#define SIM_NAME "sim_pair"
+#include "sim.h"
 
 enum {
 	STREAMS = 24,
@@ -29,36 +30,6 @@ enum {
 	CUTS_MAX = 16,
 	PATTERN = 65521,	/* a prime: no frame that is missing or repeated fits */
 };
-
-static uint64_t seed, rng;
-
-static uint32_t chance(uint32_t below)
-{
-	rng ^= rng << 13;
-	rng ^= rng >> 7;
-	rng ^= rng << 17;
-	return (uint32_t)(rng >> 16) % below;
-}
-
-static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
-
-static void fail(const char *format, ...)
-{
-	va_list args;
-
-	fprintf(stderr, "seed %llu: ", (unsigned long long)seed);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fprintf(stderr, "\nreplay: sim_pair %llu 1\n", (unsigned long long)seed);
-	exit(1);
-}
-
-#define CHECK(what)                                                            \
-	do {                                                                   \
-		if (!(what))                                                   \
-			fail("line %d: %s", __LINE__, #what);                  \
-	} while (0)
 
 /* One end of a stream: a source of numbered bytes and a destination. */
 struct end {
@@ -305,11 +276,6 @@ static void on_shutdown(void *owner, uint32_t drain_ms)
 	side_of(owner)->drained = true;
 }
 
-static void on_nothing(void *owner)
-{
-	(void)owner;
-}
-
 static void on_bind(void *owner, const struct bind_request *request)
 {
 	struct bind_ok ok = { request->id, 10000, BIND_SCOPE_ANY, { 0 } };
@@ -317,12 +283,6 @@ static void on_bind(void *owner, const struct bind_request *request)
 
 	binding_grant(&n->session, &ok);
 	n->side->bound = true;
-}
-
-static void on_unbind(void *owner, uint32_t id)
-{
-	(void)owner;
-	(void)id;
 }
 
 static void on_answer(void *owner, struct stream *st)
@@ -438,9 +398,9 @@ static const struct session_ops ops = {
 	.on_resume = on_resume,
 	.on_resume_refused = on_resume_refused,
 	.on_shutdown = on_shutdown,
-	.on_output = on_nothing,
+	.on_output = fake_nothing,
 	.on_bind = on_bind,
-	.on_unbind = on_unbind,
+	.on_unbind = fake_number,
 	.on_answer = on_answer,
 	.on_bind_ok = on_bind_ok,
 	.on_bind_err = on_bind_err,
@@ -448,7 +408,7 @@ static const struct session_ops ops = {
 	.on_data = on_data,
 	.on_close = on_close,
 	.on_reset = on_reset,
-	.on_over = on_nothing,
+	.on_over = fake_nothing,
 	.pull = pull,
 };
 
