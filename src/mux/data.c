@@ -255,8 +255,11 @@ static void write_new(struct session *s, struct batch *b, struct stream *st, boo
 	if (!c && room > b->w.left - FRAME_HEAD)
 		room = b->w.left - FRAME_HEAD;
 	n = c ? pull_chunk(s, b, st, c, room) : pull_copy(s, b, st, room);
-	if (n < room)
-		st->is_ready = false; /* The source is drained: pull()'s contract. */
+	if (n == room)
+		return;
+	st->is_ready = false; /* The source is drained: pull()'s contract. */
+	if (n && fresh && !list_is_empty(&s->bulk))
+		path_hurry(&s->path, s->now_us);
 }
 
 void data_write(struct session *s, struct batch *b, struct stream *st, bool fresh)

@@ -6,6 +6,10 @@
 
 enum {
 	ALLOWANCE_US = 2500,
+	ALLOWANCE_SHORT = 512 * 1024,	/* bytes, on the shortest path, */
+	ALLOWANCE_HURRY = 128 * 1024,	/* and while somebody is in a hurry */
+	SHORT_US = 1000,
+	HURRY_US = 500 * 1000,
 	TURN_US = 500,			/* how long a frame takes, of several streams */
 	ALONE_US = 1000,		/* and of one alone */
 	RATE_US = 100 * 1000,		/* a tenth of the window of the rate */
@@ -61,6 +65,12 @@ void path_rest(struct path *p, uint64_t now_us)
 {
 	if (p->marks && now_us - p->sent_us >= REST_US && p->put - p->acked <= PATH_QUIET)
 		path_fini(p);
+}
+
+/* As of the last time when something was sent. */
+static bool is_in_hurry(const struct path *p)
+{
+	return p->sent_us < p->hurry_us;
 }
 
 /* --- marks ---------------------------------------------------------------------- */
@@ -151,6 +161,16 @@ static void note_rate(struct path *p, uint64_t rate)
 	p->rate = most(p->rate, rate);
 }
 
+/* Where the ends are the path, what queues before them makes nothing faster: a few
+ * frames are enough. It grows with the round trip, without a step that a queue
+ * could lift a path over; from a millisecond on ALLOWANCE_US is less. */
+static uint64_t allowance_most(const struct path *p)
+{
+	uint64_t few = is_in_hurry(p) ? ALLOWANCE_HURRY : ALLOWANCE_SHORT;
+
+	return most(few * S / p->rate, p->min_rtt_us * p->min_rtt_us / SHORT_US * ALLOWANCE_US / SHORT_US);
+}
+
 static uint64_t allowance(const struct path *p)
 {
 	uint64_t a = most(ALLOWANCE_US, p->min_rtt_us / 10), own;
@@ -159,7 +179,8 @@ static uint64_t allowance(const struct path *p)
 		return a;
 	/* What comes in bursts looks like a queue and is none. */
 	own = (p->burst + path_frame(p, false)) * S / p->rate;
-	return most(a, least(own, RTT_MOST));
+	a = most(a, least(own, RTT_MOST));
+	return least(a, allowance_most(p));
 }
 
 /* As long as it is known how long the empty path is: a question has its price. */
@@ -470,6 +491,11 @@ void path_waits(struct path *p)
 	p->is_full = true;
 }
 
+void path_hurry(struct path *p, uint64_t now_us)
+{
+	p->hurry_us = now_us + HURRY_US;
+}
+
 static uint32_t within(uint64_t n, uint32_t low, uint32_t high)
 {
 	return n < low ? low : n > high ? high : (uint32_t)n;
@@ -477,9 +503,11 @@ static uint32_t within(uint64_t n, uint32_t low, uint32_t high)
 
 uint32_t path_frame(const struct path *p, bool is_alone)
 {
+	uint32_t high = is_in_hurry(p) ? PATH_FRAME_HURRY : PATH_FRAME_MOST;
+
 	if (!p->rate)
 		return PATH_FRAME_UNKNOWN;
-	return within(moved(p->rate, is_alone ? ALONE_US : TURN_US), PATH_FRAME_LEAST, PATH_FRAME_MOST);
+	return within(moved(p->rate, is_alone ? ALONE_US : TURN_US), PATH_FRAME_LEAST, high);
 }
 
 uint32_t path_lowat(const struct path *p)

@@ -14,7 +14,9 @@
  *
  * Rate and round trip are measured by the peer's ACKs. The rate is a sample as
  * BBR takes it (draft-cardwell-iccrg-bbr-congestion-control); the allowance is
- * added and not multiplied, so that a short path has no cap that could be felt.
+ * added and not multiplied, so that a short path is not held back. On a path so
+ * short and fast that its ends are the bottleneck, a loopback above all, it is
+ * a number of bytes: more makes nothing faster there, and everything wait.
  * TCP beneath does what it always does about loss.
  *
  *	PATH_OPENING	doubles with each round trip, until the rate does not follow
@@ -41,6 +43,7 @@ enum {
 	PATH_CAP_LEAST = 20 * 1024,	/* above what a peer leaves unacknowledged */
 	PATH_FRAME_LEAST = 4 * 1024,
 	PATH_FRAME_MOST = 256 * 1024,
+	PATH_FRAME_HURRY = 128 * 1024,	/* while a keystroke may come at any moment */
 	PATH_FRAME_UNKNOWN = 16 * 1024,
 	PATH_LOWAT_LEAST = 16 * 1024,
 	PATH_LOWAT_MOST = 128 * 1024,
@@ -65,6 +68,7 @@ struct path {
 	struct path_mark *marks;
 	unsigned first, count;
 	uint64_t acked_us, first_us, sent_us;
+	uint64_t hurry_us;	/* until then somebody is in a hurry beside bulk */
 
 	/* Filters. */
 	uint64_t rates[PATH_RATES]; /* the most in each tenth of the window */
@@ -119,6 +123,9 @@ void path_waits(struct path *p);
 
 /* Whether path_open() would give any; without a note. */
 bool path_is_open(const struct path *p);
+
+/* Something small was sent that must not wait for bulk: more is to be expected. */
+void path_hurry(struct path *p, uint64_t now_us);
 
 /* The best size of a frame, with others that wait or for a stream alone. */
 uint32_t path_frame(const struct path *p, bool is_alone);

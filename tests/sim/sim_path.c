@@ -45,6 +45,7 @@ struct world {
 	ns foreign_from, foreign_to; /* when another flow keeps the queue full */
 	ns slow_from, slow_to;	/* when the link has half its rate */
 	bool many;		/* streams: frames are those of several */
+	bool hurries;		/* somebody does, all the time */
 };
 
 /* What one run came to. */
@@ -167,6 +168,8 @@ static ns noise(void)
 
 static void compose(void)
 {
+	if (w->hurries)
+		path_hurry(&path, now / US);
 	while (kernel.bytes < path_lowat(&path) && path_open(&path)) {
 		uint64_t left = path_frame(&path, !w->many);
 
@@ -380,12 +383,12 @@ static bool is_too_fat(double rate, ns rtt, double most_bytes)
 	return (double)rtt * rate / 1e9 > most_bytes;
 }
 
-static void sweep(bool many)
+static void sweep(const char *name, bool many, bool hurries)
 {
 	for (unsigned i = 0; i < RATES; i++) {
 		for (unsigned k = 0; k < TRIPS; k++) {
-			struct world world = { .name = many ? "calm, many" : "calm", .rate = rates[i],
-				.rtt = trips[k], .queue = 2 * SEC, .many = many };
+			struct world world = { .name = name, .rate = rates[i], .rtt = trips[k],
+				.queue = 2 * SEC, .many = many, .hurries = hurries };
 			/* Up to where it is full speed, then as long as the rest takes. */
 			ns warm = SEC + 40 * trips[k] + SEC;
 			ns length = warm + (rates[i] > 1e9 ? SEC : 6 * SEC);
@@ -457,8 +460,9 @@ static void troubles(void)
 int main(int argc, char **argv)
 {
 	verbose = argc > 1 && strcmp(argv[1], "-v") == 0;
-	sweep(false);
-	sweep(true);
+	sweep("calm", false, false);
+	sweep("calm, many", true, false);
+	sweep("calm, in a hurry", false, true);
 	troubles();
 	printf("%u of %u as it should be\n", checked - failed, checked);
 	return failed != 0;

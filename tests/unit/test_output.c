@@ -69,6 +69,52 @@ static void a_keystroke_goes_before_a_download(void **unused)
 	duo_fini(&d);
 }
 
+/* Then its frames are smaller; the beginning of another download is no hurry. */
+static void bulk_knows_whether_somebody_is_in_a_hurry(void **unused)
+{
+	static const struct {
+		size_t beside;		/* bytes of another stream */
+		bool more, hurries;
+	} rows[] = {
+		{ 1, false, true },
+		{ 1000, false, true },
+		{ SESSION_QUANTUM, true, false },
+	};
+	static struct duo d;
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		unsigned down, other;
+
+		duo_reach(&d, SESSION_OPEN);
+		down = duo_open(&d);
+		other = duo_open(&d);
+		duo_send(&d.server, down, 100 * MIB, false);
+		compose(&d, 128 * 1024);
+		d.now += 10000;
+		duo_send(&d.server, other, rows[i].more ? 100 * MIB : rows[i].beside, false);
+		compose(&d, 128 * 1024);
+		assert_true(d.client.ends[other].got >= rows[i].beside);
+		assert_int_equal(d.server.session.path.hurry_us > d.now, rows[i].hurries);
+		duo_fini(&d);
+	}
+}
+
+/* Nor is one where no bulk waits. */
+static void nobody_is_in_a_hurry_beside_nothing(void **unused)
+{
+	static struct duo d;
+	unsigned key;
+
+	(void)unused;
+	duo_reach(&d, SESSION_OPEN);
+	key = duo_open(&d);
+	duo_send(&d.server, key, 1, false);
+	compose(&d, 128 * 1024);
+	assert_int_equal(d.server.session.path.hurry_us, 0);
+	duo_fini(&d);
+}
+
 /* Bulk waits for ACK, and nothing else does. */
 static void the_cap_holds_bulk_alone(void **unused)
 {
@@ -334,6 +380,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bulk_takes_turns),
 		cmocka_unit_test(a_keystroke_goes_before_a_download),
+		cmocka_unit_test(bulk_knows_whether_somebody_is_in_a_hurry),
+		cmocka_unit_test(nobody_is_in_a_hurry_beside_nothing),
 		cmocka_unit_test(the_cap_holds_bulk_alone),
 		cmocka_unit_test(an_ack_follows_the_rate),
 		cmocka_unit_test(a_stream_that_nobody_reads_stops_alone),

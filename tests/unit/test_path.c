@@ -134,6 +134,42 @@ static void it_settles(void **unused)
 	path_fini(&p);
 }
 
+/* 2.5 ms from a round trip of a millisecond on, and a few frames where it is
+ * shorter: fewer while somebody is in a hurry. */
+static void a_short_path_has_little_more_than_it_holds(void **unused)
+{
+	static const struct {
+		uint64_t rate, rtt_us;
+		bool hurries;
+		uint64_t spare;		/* of the cap, beyond rate * round trip */
+	} rows[] = {
+		{ 1000000000, 100, false, 512 * KIB },
+		{ 1000000000, 100, true, 128 * KIB },
+		{ 1000000000, 500, false, 625000 },
+		{ 1000000000, 500, true, 625000 },
+		{ 1000000000, 1000, false, 2500000 },
+		{ 1000000000, 1000, true, 2500000 },
+		{ 100000000, 20 * MS, true, 250000 },
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		uint64_t held = rows[i].rate * rows[i].rtt_us / S;
+
+		path_init(&p);
+		p.phase = PATH_STEADY;
+		p.rate = p.rates[0] = rows[i].rate;
+		path_heard(&p, rows[i].rtt_us, S);
+		if (rows[i].hurries)
+			path_hurry(&p, S);
+		run_rounds(1, rows[i].rtt_us, S);
+		assert_int_equal(p.rate, rows[i].rate);
+		assert_int_equal(p.phase, PATH_STEADY);
+		assert_in_range(p.cap, held + rows[i].spare / 100 * 99, held + rows[i].spare);
+		path_fini(&p);
+	}
+}
+
 static void frames_and_the_kernel_follow_the_rate(void **unused)
 {
 	static const struct {
@@ -157,6 +193,25 @@ static void frames_and_the_kernel_follow_the_rate(void **unused)
 		assert_int_equal(path_frame(&p, true), rows[i].alone);
 		assert_int_equal(path_lowat(&p), rows[i].lowat);
 	}
+}
+
+/* Where somebody is in a hurry, bulk is in smaller pieces; for half a second. */
+static void frames_are_smaller_beside_a_hurry(void **unused)
+{
+	(void)unused;
+	path_init(&p);
+	p.rate = 1000000000;
+	p.sent_us = S;
+	path_hurry(&p, S);
+	assert_int_equal(path_frame(&p, true), PATH_FRAME_HURRY);
+	p.rate = 40000000;
+	assert_int_equal(path_frame(&p, true), 40000);
+	p.rate = 1000000000;
+	path_sent(&p, 1, S + 499999);
+	assert_int_equal(path_frame(&p, false), PATH_FRAME_HURRY);
+	path_sent(&p, 1, S + 500000);
+	assert_int_equal(path_frame(&p, false), PATH_FRAME_MOST);
+	path_fini(&p);
 }
 
 /* Nothing is held for a path that carries little, or has become calm. */
@@ -261,7 +316,9 @@ int main(void)
 		cmocka_unit_test(rate_and_round_trip_are_measured),
 		cmocka_unit_test(samples_are_judged),
 		cmocka_unit_test(it_settles),
+		cmocka_unit_test(a_short_path_has_little_more_than_it_holds),
 		cmocka_unit_test(frames_and_the_kernel_follow_the_rate),
+		cmocka_unit_test(frames_are_smaller_beside_a_hurry),
 		cmocka_unit_test(marks_are_there_under_load_only),
 		cmocka_unit_test(marks_are_bounded),
 		cmocka_unit_test(a_liar_harms_only_itself),
