@@ -180,6 +180,10 @@ void failure_of_bind(struct failure *f, const struct client_config *c, const str
 		set(f, RETRY_PORT, 7, "%s refuses the tunnel: %s", c->server_host, text);
 		hint(f, "the server's log says more");
 		break;
+	case CODE_LIMIT:
+		set(f, RETRY_PORT, 7, "%s refuses the tunnel: %s", c->server_host, text);
+		hint(f, "another client must leave, or the server allow more");
+		break;
 	default:
 		set(f, RETRY_PORT, 7, "%s refuses the tunnel: %s", c->server_host, text);
 	}

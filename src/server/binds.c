@@ -1,5 +1,6 @@
 #include "server/binds.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/log.h"
@@ -39,12 +40,30 @@ static unsigned count(const struct agent *a)
 	return n;
 }
 
-static void refuse(struct agent *a, uint32_t id, enum code code)
+static void refuse_for(struct agent *a, uint32_t id, enum code code, const char *why)
 {
-	struct bind_err err = { id, (uint16_t)code, code == CODE_CALM_DOWN ? 1000 : 0,
-		span_of(code_text(code)) };
+	struct bind_err err = { id, (uint16_t)code, code == CODE_CALM_DOWN ? 1000 : 0, span_of(why) };
 
 	binding_refuse(&a->link.session, &err);
+}
+
+static void refuse(struct agent *a, uint32_t id, enum code code)
+{
+	refuse_for(a, id, code, code_text(code));
+}
+
+/* Who is refused should know by which limit. */
+static void refuse_full(struct agent *a, uint32_t id)
+{
+	const struct house *house = a->hub->house;
+	char why[96];
+
+	if (a->is_member)
+		snprintf(why, sizeof why, "limit reached: %u tunnels of one client", EXPOSES_MAX);
+	else
+		snprintf(why, sizeof why, "limit reached: %u clients have tunnels (--max-sessions)",
+			house->members_max);
+	refuse_for(a, id, CODE_LIMIT, why);
 }
 
 static void grant(struct agent *a, const struct expose *e)
@@ -128,7 +147,7 @@ static void bind_locked(struct link *l, const struct bind_request *request)
 		return;
 	}
 	if (count(a) >= EXPOSES_MAX || !member_be_one(a)) {
-		refuse(a, request->id, CODE_LIMIT);
+		refuse_full(a, request->id);
 		return;
 	}
 	if (!binds_may_ask(a)) {

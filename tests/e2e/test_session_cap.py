@@ -25,7 +25,8 @@ def test_sessions_with_tunnels_are_capped(rig, serve):
     clients = [rig.client(server, str(service), name=f"{n}:1", state=str(n)) for n in "ab"]
     third = rig.client(server, str(service), name="c:1", state="c", wait=False)
     assert third.wait_exit(20) == 7
-    assert re.search("refuses the tunnel: limit reached", third.err.text)
+    assert re.search(r"refuses the tunnel: limit reached: 2 clients have tunnels "
+                     r"\(--max-sessions\)\n.*another client must leave", third.err.text)
     server.wait_err(r"refused 1 session, .*: 2 have tunnels \(--max-sessions\)")
     for client in clients:
         works(client.port)
