@@ -19,7 +19,7 @@ void upkeep_beat(struct session *s)
 static void learn_rtt(struct session *s, uint64_t us)
 {
 	s->rtt_us = us;
-	path_heard(&s->path, us, s->now_us);
+	gauge_heard(&s->path.gauge, us, s->now_us);
 	rtt_add(&s->rtt, us, s->now_us);
 }
 
@@ -80,7 +80,7 @@ enum code upkeep_on_ack(struct session *s, const struct frame *f, const uint8_t 
 
 	if (code)
 		return code;
-	if (taken > s->path.put || taken < s->path.acked)
+	if (taken > s->path.gauge.put || taken < s->path.gauge.acked)
 		return CODE_PROTOCOL;
 	path_acked(&s->path, taken, s->now_us);
 	output_flows(s);
@@ -149,7 +149,7 @@ static uint64_t next_tick(const struct session *s, uint64_t blocked_us)
  * transport: the cap is below what the kernel has room for. */
 static uint64_t stuck_since(const struct session *s, uint64_t blocked_us)
 {
-	uint64_t unheard_us = path_stuck_us(&s->path);
+	uint64_t unheard_us = gauge_stuck_us(&s->path.gauge);
 
 	return blocked_us && (!unheard_us || blocked_us < unheard_us) ? blocked_us : unheard_us;
 }
@@ -169,7 +169,7 @@ uint64_t upkeep_tick(struct session *s, uint64_t blocked_us)
 		has_passed(s, s->heard_us, s->config.heartbeat_us) &&
 		has_passed(s, s->beat_us, s->config.heartbeat_us))
 		upkeep_beat(s);
-	path_rest(&s->path, s->now_us);
+	gauge_rest(&s->path.gauge, s->now_us);
 	if (s->now_us >= s->credit_us) {
 		s->credit_us = UINT64_MAX;
 		while ((n = list_first(&s->late)))

@@ -261,7 +261,7 @@ static size_t check_side(const struct side *side)
 	uint64_t pending = 0;
 	size_t used = 0, at = 0;
 
-	CHECK(s->send.consumed <= s->send.sent && s->path.acked <= s->path.put);
+	CHECK(s->send.consumed <= s->send.sent && s->path.gauge.acked <= s->path.gauge.put);
 	while ((st = map_next(&s->streams, &at))) {
 		CHECK(st->send.consumed <= st->again && st->again <= st->send.sent);
 		CHECK(st->send.sent <= st->send.limit && st->recv.received <= st->recv.limit);

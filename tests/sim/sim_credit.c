@@ -135,7 +135,7 @@ static void push_soon(double at)
 static uint32_t frame_most(unsigned i)
 {
 	double rate = (double)in[i].recv.window / (path.trip + path.wake);
-	struct path measured = { .rate = (uint64_t)(rate < path.rate ? rate : path.rate) };
+	struct path measured = { .gauge.rate = (uint64_t)(rate < path.rate ? rate : path.rate) };
 	uint32_t most = path_frame(&measured, streams == 1);
 
 	return most < FRAME ? most : FRAME;

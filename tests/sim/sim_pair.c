@@ -457,7 +457,7 @@ static size_t check_side(const struct side *side, bool deeply)
 
 	CHECK(s->send.consumed <= s->send.sent);
 	CHECK(s->recv.consumed <= s->recv.received);
-	CHECK(s->path.acked <= s->path.put);
+	CHECK(s->path.gauge.acked <= s->path.gauge.put);
 	CHECK(s->streams.len <= STREAMS);
 	while ((st = map_next(&s->streams, &at))) {
 		pending += credit_recv_pending(&st->recv);

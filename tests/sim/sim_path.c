@@ -1,8 +1,8 @@
 /*
- * mux/path.c on a link made of numbers: a sender with bulk without end, the
- * buffer of its kernel, a queue before a link of some rate, a delay each way, a
- * receiver that ACKs as gotunnel-protocol(7) says. Time is simulated, so that
- * what is asserted here is exact, and the same on every machine.
+ * mux/path.c and mux/gauge.c on a link made of numbers: a sender with bulk
+ * without end, the buffer of its kernel, a queue before a link of some rate, a
+ * delay each way, a receiver that ACKs as gotunnel-protocol(7) says. Time is
+ * simulated, so that what is asserted here is exact, and the same on every machine.
  *
  *	source -> path -> kernel -> [ queue ] -> rate -> delay -> receiver
  *	                   others -> [       ]                       |
@@ -252,7 +252,7 @@ static void arrive(ns counts_from)
 static void hear(void)
 {
 	path_acked(&path, pull(&acks).bytes, now / US);
-	if (!opened_at && (double)path.rate > w->rate / 2)
+	if (!opened_at && (double)path.gauge.rate > w->rate / 2)
 		opened_at = now;
 	compose();
 	fill();
@@ -315,7 +315,7 @@ static struct result run(const struct world *world, ns length, ns counts_from)
 	reset();
 	every = (end - counts_from) / SAMPLES + 1;
 	sample_at = counts_from;
-	path_heard(&path, world->rtt / US, now / US); /* As after a login. */
+	gauge_heard(&path.gauge, world->rtt / US, now / US); /* As after a login. */
 	fill();
 	fill();
 	for (;;) {

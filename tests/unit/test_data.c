@@ -149,7 +149,7 @@ static void the_last_frame_ends_at_the_limit(void **unused)
 			begin();
 			duo_open(&d);
 			duo_uncap(&d.server);
-			d.server.session.path.rate = rates[i];
+			d.server.session.path.gauge.rate = rates[i];
 			d.server.ends[0].st->send.limit = 64 * KIB + beyond;
 			duo_send(&d.server, 0, 100 * KIB, false);
 			listen_all();

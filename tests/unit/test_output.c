@@ -131,7 +131,7 @@ static void the_cap_holds_bulk_alone(void **unused)
 	duo_send(&d.server, down, 100 * MIB, false);
 	while (session_has_output(s))
 		flat_compose(s, out, sizeof out, d.now);
-	assert_in_range(s->path.put, PATH_CAP_FIRST, PATH_CAP_FIRST + PATH_FRAME_MOST);
+	assert_in_range(s->path.gauge.put, PATH_CAP_FIRST, PATH_CAP_FIRST + PATH_FRAME_MOST);
 
 	duo_send(&d.server, key, 1, false);
 	assert_true(session_has_output(s));
@@ -140,7 +140,7 @@ static void the_cap_holds_bulk_alone(void **unused)
 	assert_false(session_has_output(s));
 
 	d.server.wakes = 0;
-	n = control_ack_encode(s->path.put, out, sizeof out);
+	n = control_ack_encode(s->path.gauge.put, out, sizeof out);
 	session_feed(s, out, n, d.now + 1000);
 	assert_true(d.server.wakes > 0);
 	assert_true(session_has_output(s));

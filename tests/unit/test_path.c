@@ -28,7 +28,7 @@ static uint64_t run_rounds(unsigned rounds, uint64_t rtt_us, uint64_t now_us)
 	for (unsigned i = 0; i < rounds; i++) {
 		fill(4 * KIB, now_us);
 		now_us += rtt_us;
-		path_acked(&p, p.put, now_us);
+		path_acked(&p, p.gauge.put, now_us);
 	}
 	return now_us;
 }
@@ -55,54 +55,11 @@ static void it_grows_only_where_it_holds_back(void **unused)
 	path_init(&p);
 	for (unsigned i = 0; i < 4; i++) {
 		path_sent(&p, 40 * KIB, S + 20 * i * MS);
-		path_acked(&p, p.put, S + 20 * (i + 1) * MS);
+		path_acked(&p, p.gauge.put, S + 20 * (i + 1) * MS);
 	}
 	assert_int_equal(p.cap, PATH_CAP_FIRST);
 	run_rounds(4, 20 * MS, 2 * S);
 	assert_true(p.cap >= 8 * PATH_CAP_FIRST);
-	path_fini(&p);
-}
-
-static void rate_and_round_trip_are_measured(void **unused)
-{
-	static const struct {
-		uint64_t bytes, us, rate;
-	} rows[] = {
-		{ 50000, 10000, 5000000 },
-		{ 50000, 500000, 100000 },
-		{ 64000, 20, UINT64_C(3200000000) },
-		{ 20000, 1, UINT64_C(20000000000) },
-	};
-
-	(void)unused;
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		path_init(&p);
-		path_sent(&p, rows[i].bytes, S);
-		path_acked(&p, rows[i].bytes, S + rows[i].us);
-		assert_int_equal(p.min_rtt_us, rows[i].us);
-		assert_int_equal(p.rate, rows[i].rate);
-		path_fini(&p);
-	}
-}
-
-/* What a HEARTBEAT says is the least, too; and what came too fast to be true is
- * no rate. */
-static void samples_are_judged(void **unused)
-{
-	(void)unused;
-	path_init(&p);
-	path_heard(&p, 20 * MS, S);
-	assert_int_equal(p.min_rtt_us, 20 * MS);
-	path_sent(&p, 20 * KIB, S);
-	path_sent(&p, 20 * KIB, S);
-	path_acked(&p, 20 * KIB, S + 30 * MS);
-	path_sent(&p, 20 * KIB, S + 30 * MS);
-	assert_int_equal(p.rate, 20 * KIB * S / (30 * MS));
-	path_acked(&p, 40 * KIB, S + 30 * MS);
-	path_acked(&p, 60 * KIB, S + 50 * MS);
-	assert_int_equal(p.min_rtt_us, 20 * MS);
-	/* 40 KiB were acknowledged in 20 ms, but it took 30 to send them. */
-	assert_int_equal(p.rate, 40 * KIB * S / (30 * MS));
 	path_fini(&p);
 }
 
@@ -114,13 +71,13 @@ static void it_settles(void **unused)
 
 	(void)unused;
 	path_init(&p);
-	path_heard(&p, rtt, now);
+	gauge_heard(&p.gauge, rtt, now);
 	for (unsigned i = 0; i < 200; i++) {
-		uint64_t n = fill(4 * KIB, now), from = p.put - n;
+		uint64_t n = fill(4 * KIB, now), from = p.gauge.put - n;
 
 		/* What was sent leaves as the link does it, an ACK for each 16 KiB. */
-		while (from < p.put) {
-			uint64_t part = p.put - from < 16 * KIB ? p.put - from : 16 * KIB;
+		while (from < p.gauge.put) {
+			uint64_t part = p.gauge.put - from < 16 * KIB ? p.gauge.put - from : 16 * KIB;
 
 			from += part;
 			free_at = (free_at > now ? free_at : now) + part * S / rate;
@@ -129,8 +86,8 @@ static void it_settles(void **unused)
 		now = free_at + rtt;
 	}
 	assert_int_not_equal(p.phase, PATH_OPENING);
-	assert_in_range(p.rate, rate / 2, rate * 11 / 10);
-	assert_in_range(p.cap, p.rate / S * rtt, p.rate / 1000 * (rtt / 1000) * 2);
+	assert_in_range(p.gauge.rate, rate / 2, rate * 11 / 10);
+	assert_in_range(p.cap, p.gauge.rate / S * rtt, p.gauge.rate / 1000 * (rtt / 1000) * 2);
 	path_fini(&p);
 }
 
@@ -158,12 +115,12 @@ static void a_short_path_has_little_more_than_it_holds(void **unused)
 
 		path_init(&p);
 		p.phase = PATH_STEADY;
-		p.rate = p.rates[0] = rows[i].rate;
-		path_heard(&p, rows[i].rtt_us, S);
+		p.gauge.rate = p.gauge.rates[0] = rows[i].rate;
+		gauge_heard(&p.gauge, rows[i].rtt_us, S);
 		if (rows[i].hurries)
 			path_hurry(&p, S);
 		run_rounds(1, rows[i].rtt_us, S);
-		assert_int_equal(p.rate, rows[i].rate);
+		assert_int_equal(p.gauge.rate, rows[i].rate);
 		assert_int_equal(p.phase, PATH_STEADY);
 		assert_in_range(p.cap, held + rows[i].spare / 100 * 99, held + rows[i].spare);
 		path_fini(&p);
@@ -188,7 +145,7 @@ static void frames_and_the_kernel_follow_the_rate(void **unused)
 	(void)unused;
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		path_init(&p);
-		p.rate = rows[i].rate;
+		p.gauge.rate = rows[i].rate;
 		assert_int_equal(path_frame(&p, false), rows[i].shared);
 		assert_int_equal(path_frame(&p, true), rows[i].alone);
 		assert_int_equal(path_lowat(&p), rows[i].lowat);
@@ -200,51 +157,17 @@ static void frames_are_smaller_beside_a_hurry(void **unused)
 {
 	(void)unused;
 	path_init(&p);
-	p.rate = 1000000000;
-	p.sent_us = S;
+	p.gauge.rate = 1000000000;
+	p.gauge.sent_us = S;
 	path_hurry(&p, S);
 	assert_int_equal(path_frame(&p, true), PATH_FRAME_HURRY);
-	p.rate = 40000000;
+	p.gauge.rate = 40000000;
 	assert_int_equal(path_frame(&p, true), 40000);
-	p.rate = 1000000000;
+	p.gauge.rate = 1000000000;
 	path_sent(&p, 1, S + 499999);
 	assert_int_equal(path_frame(&p, false), PATH_FRAME_HURRY);
 	path_sent(&p, 1, S + 500000);
 	assert_int_equal(path_frame(&p, false), PATH_FRAME_MOST);
-	path_fini(&p);
-}
-
-/* Nothing is held for a path that carries little, or has become calm. */
-static void marks_are_there_under_load_only(void **unused)
-{
-	(void)unused;
-	path_init(&p);
-	path_sent(&p, PATH_QUIET, S);
-	assert_null(p.marks);
-	path_sent(&p, PATH_QUIET, S);
-	assert_non_null(p.marks);
-	path_rest(&p, 3 * S);
-	assert_non_null(p.marks); /* Its ACK is awaited. */
-	path_acked(&p, p.put, 3 * S);
-	path_sent(&p, 1, 4 * S);
-	path_rest(&p, 4 * S + 999999);
-	assert_non_null(p.marks);
-	path_rest(&p, 5 * S);
-	assert_null(p.marks);
-	path_fini(&p);
-}
-
-static void marks_are_bounded(void **unused)
-{
-	(void)unused;
-	path_init(&p);
-	p.cap = UINT64_MAX;
-	for (unsigned i = 0; i < 100000; i++)
-		path_sent(&p, 4 * KIB, S + i);
-	assert_in_range(p.count, PATH_MARKS / 2, PATH_MARKS);
-	path_acked(&p, p.put, 2 * S);
-	assert_int_equal(p.count, 0);
-	assert_true(p.rate > 0);
 	path_fini(&p);
 }
 
@@ -263,17 +186,17 @@ static void a_liar_harms_only_itself(void **unused)
 			rng = rng * UINT64_C(6364136223846793005) + 1442695040888963407;
 			switch (rng >> 61) {
 			case 0:
-				path_acked(&p, p.acked + (p.put - p.acked) / (1 + (rng >> 40) % 3),
+				path_acked(&p, p.gauge.acked + (p.gauge.put - p.gauge.acked) / (1 + (rng >> 40) % 3),
 					now);
 				break;
 			case 1:
 				now += (rng >> 20) % (UINT64_C(1) << (rng >> 56) % 40);
 				break;
 			case 2:
-				path_heard(&p, rng >> 8 >> (rng >> 50) % 56, now);
+				gauge_heard(&p.gauge, rng >> 8 >> (rng >> 50) % 56, now);
 				break;
 			case 3:
-				path_rest(&p, now);
+				gauge_rest(&p.gauge, now);
 				break;
 			case 4:
 				path_sent(&p, (rng >> 20) % (UINT64_C(1) << (rng >> 56) % 40), now);
@@ -283,29 +206,11 @@ static void a_liar_harms_only_itself(void **unused)
 					path_sent(&p, path_frame(&p, run & 1), now);
 			}
 			assert_true(p.cap >= PATH_CAP_LEAST);
-			assert_true(p.acked <= p.put && p.count <= PATH_MARKS);
-			assert_true(p.acked < p.put || path_is_open(&p));
+			assert_true(p.gauge.acked <= p.gauge.put && p.gauge.count <= GAUGE_MARKS);
+			assert_true(p.gauge.acked < p.gauge.put || path_is_open(&p));
 		}
 		path_fini(&p);
 	}
-}
-
-/* Who acknowledges nothing of what it should is stuck since it could have. */
-static void who_acknowledges_nothing(void **state)
-{
-	(void)state;
-	path_init(&p);
-	path_sent(&p, 10000, 1000);
-	assert_int_equal(path_stuck_us(&p), 0); /* It may wait for more. */
-	path_sent(&p, PATH_CAP_LEAST, 5000);
-	assert_int_equal(path_stuck_us(&p), 5000);
-	path_sent(&p, PATH_CAP_LEAST, 9000);
-	assert_int_equal(path_stuck_us(&p), 5000);
-	path_acked(&p, 10000, 12000);
-	assert_int_equal(path_stuck_us(&p), 12000);
-	path_acked(&p, 10000 + 2 * PATH_CAP_LEAST, 13000);
-	assert_int_equal(path_stuck_us(&p), 0);
-	path_fini(&p);
 }
 
 int main(void)
@@ -313,16 +218,11 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_is_full_and_opens_again),
 		cmocka_unit_test(it_grows_only_where_it_holds_back),
-		cmocka_unit_test(rate_and_round_trip_are_measured),
-		cmocka_unit_test(samples_are_judged),
 		cmocka_unit_test(it_settles),
 		cmocka_unit_test(a_short_path_has_little_more_than_it_holds),
 		cmocka_unit_test(frames_and_the_kernel_follow_the_rate),
 		cmocka_unit_test(frames_are_smaller_beside_a_hurry),
-		cmocka_unit_test(marks_are_there_under_load_only),
-		cmocka_unit_test(marks_are_bounded),
 		cmocka_unit_test(a_liar_harms_only_itself),
-		cmocka_unit_test(who_acknowledges_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -988,13 +988,13 @@ static void acknowledgements_begin_anew(void **unused)
 	(void)unused;
 	for (int row = 0; row < 2; row++) {
 		mine = prepare(SESSION_SERVER, "FF");
-		assert_int_equal(mine->session.path.put, SENT);
+		assert_int_equal(mine->session.path.gauge.put, SENT);
 		assert_int_equal(mine->session.taken, CAME);
 		cut(SESSION_SERVER);
 		attach(SESSION_SERVER);
 		say_entry(mine, NO_FINAL);
 		lose(mine);
-		assert_int_equal(mine->session.path.put, 0);
+		assert_int_equal(mine->session.path.gauge.put, 0);
 		assert_int_equal(mine->session.taken, 0);
 		duo_send(mine, 0, 100, false);
 		lose(mine);
