@@ -56,6 +56,14 @@ def test_one_small_executable(root):
     assert all(SYSTEM.search(line) for line in libraries(path)), libraries(path)
 
 
+def test_it_is_linked_like_the_other(root):
+    _, path = root
+    said = subprocess.run([need("readelf"), "-dlW", path], capture_output=True, text=True,
+                          check=True).stdout
+    assert "GNU_RELRO" in said
+    assert re.search(r"FLAGS.*\bNOW\b|BIND_NOW", said), said
+
+
 def test_what_else_is_in_it(root):
     folder, path = root
     names = {p.name for p in folder.rglob("*")}
