@@ -218,49 +218,81 @@ install_all() {
 	END
 }
 
-# The sources of BoringSSL, libuv and jansson, from Debian's archive or where a mirror of
-# the wraps is reachable. meson takes what lies in packagecache.
+# in_cache WRAP: its source lies where meson takes it from.
+in_cache() {
+	file=$(sed -n 's/^source_filename = //p' "$top/subprojects/$1.wrap")
+	hash=$(sed -n 's/^source_hash = //p' "$top/subprojects/$1.wrap")
+	[ -f "$cache/$file" ] && printf '%s  %s\n' "$hash" "$cache/$file" |
+		sha256sum -c --quiet 2>/dev/null
+}
+
+# fetch_debian WRAP PACKAGE: from Debian's archive, or where a mirror of the wrap is
+# reachable.
+fetch_debian() {
+	in_cache "$1" && return
+	step "fetching the source of $1"
+	tmp=$(mktemp -d)
+	mkdir -p "$tmp/lists/partial"
+	# The machine's own sources, but for source packages.
+	if ls /etc/apt/sources.list.d/*.sources >/dev/null 2>&1; then
+		sed 's/^Types:.*/Types: deb-src/' /etc/apt/sources.list.d/*.sources \
+			>"$tmp/src.sources"
+	fi
+	list=$tmp/src.sources
+	if [ ! -s "$list" ]; then
+		list=$tmp/src.list
+		sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >"$list"
+	fi
+	wrap=$1 package=$2
+	set -- -o "Dir::Etc::sourcelist=$list" -o Dir::Etc::sourceparts=/dev/null \
+		-o "Dir::State::lists=$tmp/lists" -o APT::Sandbox::User= \
+		-o "Dir::Cache::srcpkgcache=" -o "Dir::Cache::pkgcache="
+	if (cd "$tmp" && apt-get "$@" update && apt-get "$@" source --download-only \
+		"$package") >"$tmp/log" 2>&1 </dev/null && [ -f "$tmp/$file" ]; then
+		mv "$tmp/$file" "$cache/"
+	else
+		tail -n 5 "$tmp/log" >&2
+		printf 'quickstart: leaving the download of %s to meson\n' "$wrap" >&2
+	fi
+	rm -rf "$tmp"
+}
+
+# BoringSSL of today is a crate, and twice as fast at AES where the processor has VAES; where
+# crates.io is out of reach, Debian's does. Sets boringssl to which.
 fetch_sources() {
 	cache=$top/subprojects/packagecache
 	mkdir -p "$cache"
-	for pair in boringssl:android-platform-external-boringssl libuv:libuv1 jansson:jansson; do
-		wrap=$top/subprojects/${pair%%:*}.wrap
-		file=$(sed -n 's/^source_filename = //p' "$wrap")
-		hash=$(sed -n 's/^source_hash = //p' "$wrap")
-		[ -f "$cache/$file" ] && printf '%s  %s\n' "$hash" "$cache/$file" |
-			sha256sum -c --quiet 2>/dev/null && continue
-		step "fetching the source of ${pair%%:*}"
-		tmp=$(mktemp -d)
-		mkdir -p "$tmp/lists/partial"
-		# The machine's own sources, but for source packages.
-		if ls /etc/apt/sources.list.d/*.sources >/dev/null 2>&1; then
-			sed 's/^Types:.*/Types: deb-src/' /etc/apt/sources.list.d/*.sources \
-				>"$tmp/src.sources"
-		fi
-		list=$tmp/src.sources
-		if [ ! -s "$list" ]; then
-			list=$tmp/src.list
-			sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >"$list"
-		fi
-		set -- -o "Dir::Etc::sourcelist=$list" -o Dir::Etc::sourceparts=/dev/null \
-			-o "Dir::State::lists=$tmp/lists" -o APT::Sandbox::User= \
-			-o "Dir::Cache::srcpkgcache=" -o "Dir::Cache::pkgcache="
-		if (cd "$tmp" && apt-get "$@" update && apt-get "$@" source --download-only \
-			"${pair#*:}") >"$tmp/log" 2>&1 </dev/null && [ -f "$tmp/$file" ]; then
-			mv "$tmp/$file" "$cache/"
-		else
-			tail -n 5 "$tmp/log" >&2
-			printf 'quickstart: leaving the download of %s to meson\n' "$file" >&2
-		fi
-		rm -rf "$tmp"
+	boringssl=boringssl
+	step "fetching the source of BoringSSL"
+	if ! log=$(timeout 120 meson subprojects download --sourcedir "$top" boringssl 2>&1 </dev/null)
+	then
+		printf '%s\n' "$log" | tail -n 5 >&2
+		printf 'quickstart: crates.io does not answer; taking Debian'"'"'s older BoringSSL\n' >&2
+		boringssl=boringssl-debian
+		fetch_debian boringssl-debian android-platform-external-boringssl
+	fi
+	fetch_debian libuv libuv1
+	fetch_debian jansson jansson
+}
+
+# licenses FOLDER: of what is linked in.
+licenses() {
+	mkdir "$1"
+	for wrap in $boringssl libuv jansson; do
+		from=$top/subprojects/$(sed -n 's/^directory = //p' "$top/subprojects/$wrap.wrap")
+		for text in "$from/deps/boringssl/LICENSE" "$from/src/LICENSE" "$from/LICENSE"; do
+			[ -f "$text" ] || continue
+			cp "$text" "$1/$wrap"
+			break
+		done
 	done
 }
 
 bundle() {
 	fetch_sources
+	step "compiling BoringSSL, too: that takes some minutes"
 	build all build-bundle --buildtype=release --strip --prefix=/usr \
-		--force-fallback-for=boringssl,libuv,jansson -Dboringssl:optimization=s \
-		-Dlibuv:optimization=s -Djansson:optimization=s
+		"--force-fallback-for=$boringssl,libuv,jansson"
 	name=gotunnel-$(version "$top/build-bundle/gotunnel")-$(uname -m)
 	step "packing $name.tar.gz"
 	stage=$(mktemp -d)
@@ -270,6 +302,7 @@ bundle() {
 	cp -a "$stage/root/usr/bin/." "$stage/$name/"
 	[ ! -d "$stage/root/usr/share" ] || cp -a "$stage/root/usr/share" "$stage/$name/share"
 	cp "$top/LICENSE" "$stage/$name/"
+	licenses "$stage/$name/licenses"
 	size=$(stat -c %s "$stage/$name/gotunnel")
 	if [ "$size" -gt 2097152 ]; then
 		rm -rf "$stage"
@@ -301,7 +334,7 @@ install)
 	install_all
 	;;
 bundle)
-	install_packages $packages
+	install_packages $packages ca-certificates
 	bundle
 	;;
 *)

@@ -4,7 +4,7 @@
 #	sh tests/run.sh			everything but the bench
 #	sh tests/run.sh PART...		unit, sim, san, fuzz, e2e, lint or bench
 #
-# FUZZ_SECONDS	how long each fuzzer looks for something new (default 30)
+# FUZZ_SECONDS	how long each fuzzer looks for something new (default 20)
 # BENCH_ARGS	options of bench.py, observe.py and faults.py, as "--rounds 2 --seconds 1" or
 #		"--small"
 # BENCH_OUT	folder for bench.py's table and plot of tunnels beside each other
@@ -180,7 +180,7 @@ fuzz_told() {
 run_fuzz() {
 	install clang libclang-rt-14-dev node-llhttp
 	say fuzz
-	seconds=${FUZZ_SECONDS:-30}
+	seconds=${FUZZ_SECONDS:-20}
 	mkdir -p build-fuzz
 	names=
 	for source in tests/fuzz/fuzz_*.c; do
@@ -206,13 +206,19 @@ run_fuzz() {
 	done
 }
 
+workers() {
+	n=$(($(nproc) * 3))
+	[ "$n" -lt 12 ] && echo "$n" || echo 12
+}
+
 # pytest_run WHAT [argument]...
 pytest_run() {
 	what=$1
 	shift
 	log=$(mktemp)
 	parallel=
-	/usr/bin/python3 -c 'import xdist' 2>/dev/null && parallel="-n 3"
+	# They wait more than they work.
+	/usr/bin/python3 -c 'import xdist' 2>/dev/null && parallel="-n $(workers)"
 	# shellcheck disable=SC2086
 	${prefix-} /usr/bin/python3 -m pytest -q -p no:cacheprovider $parallel "$@" >"$log" 2>&1 \
 		</dev/null

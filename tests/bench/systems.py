@@ -6,6 +6,7 @@ makes one faster it has that setting, and `settings` says so.
 """
 import getpass
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -113,6 +114,21 @@ class GoTunnel(System):
         if not found:
             raise Failure(f"the client said {line!r}")
         return client, int(found[1])
+
+
+class Bundle(GoTunnel):
+    """BoringSSL of today linked in; the other one has the distribution's."""
+
+    path = pathlib.Path(__file__).resolve().parents[2] / "build-bundle" / "gotunnel"
+    settings = "as gotunnel-encrypted, with the executable of quickstart.sh bundle"
+
+    @classmethod
+    def missing(cls):
+        return [] if cls.path.exists() else ["build-bundle/gotunnel"]
+
+    def start(self):
+        self.binary = self.path
+        super().start()
 
 
 class Lanes(GoTunnel):
@@ -312,6 +328,7 @@ SYSTEMS = {
     "frp-mux": frp(True, False),
     "gotunnel-go": Original,
     "gotunnel-encrypted": GoTunnel,
+    "gotunnel-bundle": Bundle,
     "gotunnel-lanes4": Lanes,
     "haproxy2-tls": HAProxyTls,
     "rathole-tls": RatholeTls,

@@ -7,7 +7,7 @@ from links import FAR, FAST, ONE, TEN
 from results import table
 from rows import READERS
 
-PLAIN, ENCRYPTED = "gotunnel-plain", "gotunnel-encrypted"
+PLAIN, ENCRYPTED, BUNDLE = "gotunnel-plain", "gotunnel-encrypted", "gotunnel-bundle"
 TLS_PEERS = ("haproxy2-tls", "rathole-tls", "ssh-R", "chisel", "frp-nomux-tls", "frp-mux-tls")
 MUXED = ("rathole", "bore", "ssh-R", "chisel", "frp-mux")
 BULK = ("bulk down 1", "bulk up 1", "bulk down 16", "bulk up 16")
@@ -60,13 +60,16 @@ def on_loopback(t):
     for figure in BULK:
         t.ratio(figure, PLAIN, least=1.1 if figure.endswith(" 1") else 1.25, to=("haproxy2",))
         t.ratio(f"{figure}, CPU of both ends", PLAIN, most=1, to=("haproxy2",))
-        t.ratio(figure, ENCRYPTED, least=0.65, to=(PLAIN,))
-        t.ratio(figure, ENCRYPTED, least=1.4, to=TLS_PEERS)
     t.ratio("echo 64 conns", PLAIN, least=1.5, to=("haproxy2",))
-    t.ratio("echo 64 conns", ENCRYPTED, least=1.5, to=TLS_PEERS)
     for figure in CONNECT:
         t.ratio(figure, PLAIN, least=1.1, to=("haproxy2",))
-        t.ratio(figure, ENCRYPTED, least=2, to=TLS_PEERS)
+    for mine in (ENCRYPTED, BUNDLE):
+        for figure in BULK:
+            t.ratio(figure, mine, least=0.65, to=(PLAIN,))
+            t.ratio(figure, mine, least=1.4, to=TLS_PEERS)
+        t.ratio("echo 64 conns", mine, least=1.5, to=TLS_PEERS)
+        for figure in CONNECT:
+            t.ratio(figure, mine, least=2, to=TLS_PEERS)
     for figure in ECHO:
         t.ratio(figure, PLAIN, most=1.1, to=("haproxy2",))
     for figure in (*BULK, "echo 64 conns", *CONNECT):
@@ -80,7 +83,7 @@ def on_loopback(t):
 def beside_bulk(t):
     echo, download = "echo beside a download p99", "download beside an echo"
     for mine, peers in ((PLAIN, ("haproxy2", "rathole", "bore", "frp-nomux", "frp-mux")),
-                        (ENCRYPTED, TLS_PEERS)):
+                        (ENCRYPTED, TLS_PEERS), (BUNDLE, TLS_PEERS)):
         t.ratio(echo, mine, most=1.5, to=("direct",))
         rate = t.results.median(download, mine) or 0
         able = [p for p in peers if (t.results.median(download, p) or 0) >= rate / 2]

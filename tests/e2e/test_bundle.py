@@ -81,6 +81,13 @@ def test_what_else_is_in_it(root):
     assert links and links[0].resolve() == path.resolve()
 
 
+def test_the_licenses_of_what_is_in_it(root):
+    folder, _ = root
+    texts = {p.name: p.read_text() for p in folder.rglob("licenses/*")}
+    assert len(texts) == 3 and {"libuv", "jansson"} <= set(texts)
+    assert all("copyright" in text.lower() for text in texts.values())
+
+
 def test_it_carries_a_tunnel(rig, serve, root):
     folder, path = root
     control, first, service = ports.one(), ports.block(2), serve(echo)

@@ -12,7 +12,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 GOTUNNEL = "#!/bin/sh\necho gotunnel {}\n"
 # Puts an executable where `meson install` would.
 MESON = """#!/bin/sh
-dest=$DESTDIR build= what=$1
+dest=$DESTDIR build= what=$1 all=$*
 while [ $# -gt 0 ]; do
 	case $1 in
 	--destdir) dest=$2; shift ;;
@@ -21,7 +21,8 @@ while [ $# -gt 0 ]; do
 	shift
 done
 case $what in
-setup | compile) exit 0 ;;
+setup | compile) printf '%s\\n' "$all" >>"$0.log"; exit 0 ;;
+subprojects) [ ! -e "$0.offline" ]; exit ;;
 esac
 case $build in
 *bundle) bin=$dest/usr/bin ;;
@@ -52,6 +53,7 @@ def quickstart(tmp_path):
         path = f"{tools}:{os.environ.get('PATH', '/usr/bin:/bin')}"
         return subprocess.run(["sh", str(top / "src" / "quickstart.sh"), part], text=True,
                               env={"PATH": path, **env}, capture_output=True, timeout=limit(20))
+    run.meson = tools / "meson"
     return run
 
 
@@ -67,3 +69,15 @@ def test_bundle_shows_the_token(quickstart):
     done = quickstart("bundle")
     assert done.returncode == 0, done.stderr
     assert " && ssh -t SERVER 'tar xzf gotunnel-1.2.3-" in done.stdout
+
+
+@pytest.mark.parametrize("offline, taken", [(False, "boringssl"), (True, "boringssl-debian")])
+def test_bundle_takes_the_boringssl_that_can_be_had(quickstart, offline, taken):
+    """Today's is on crates.io; who cannot reach that gets Debian's, and is told."""
+    if offline:
+        pathlib.Path(f"{quickstart.meson}.offline").touch()
+    done = quickstart("bundle")
+    assert done.returncode == 0, done.stderr
+    told = pathlib.Path(f"{quickstart.meson}.log").read_text()
+    assert f"--force-fallback-for={taken},libuv,jansson" in told
+    assert ("crates.io does not answer" in done.stderr) == offline
