@@ -14,6 +14,7 @@ enum {
 	HIGH_TESTS = 3,			/* rounds with too long a queue */
 	FLAT_MOST = 3,
 	ASKS_MOST = 8,			/* in a row */
+	ASK_FRAMES = 8,			/* to the cap meanwhile, at least */
 	SETTLES = 4,			/* rounds until a new cap is judged */
 };
 
@@ -179,8 +180,7 @@ static void steady(struct path *p, uint64_t now_us)
 		return;
 	}
 	p->cap = target(p);
-	/* A path so short needs no better answer. */
-	if (g->min_rtt_us > ALLOWANCE_US / 2 && gauge_is_stale(g, now_us))
+	if (gauge_is_stale(g, now_us))
 		ask(p, 3);
 }
 
@@ -308,6 +308,9 @@ uint32_t path_frame(const struct path *p, bool is_alone)
 
 	if (!p->gauge.rate)
 		return PATH_FRAME_UNKNOWN;
+	/* Frames as long as the cap would be the queue that is asked about. */
+	if (p->phase == PATH_ASKING)
+		high = within(p->cap / ASK_FRAMES, PATH_FRAME_LEAST, high);
 	return within(gauge_moved(&p->gauge, is_alone ? ALONE_US : TURN_US), PATH_FRAME_LEAST, high);
 }
 

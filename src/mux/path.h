@@ -23,7 +23,8 @@
  *
  *	PATH_OPENING	doubles with each round trip, until the rate does not follow
  *	PATH_STEADY	the cap as above, once a round trip
- *	PATH_ASKING	now and then it is lowered: how long is the empty path?
+ *	PATH_ASKING	now and then it is lowered, and frames with it: how long is
+ *			the empty path?
  *	PATH_TESTING	there is a queue that the cap does not explain. Lowered
  *			step by step, until it is as above or the rate falls
  *	PATH_SHARED	then somebody else fills the queue, or the path is noisy:

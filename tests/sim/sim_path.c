@@ -403,6 +403,18 @@ static void sweep(const char *name, bool many, bool hurries)
 	}
 }
 
+/* A download of many minutes lets nobody see the empty path: its own queue must not
+ * be taken for a part of it, again and again. */
+static void check_long(double rate, ns rtt, bool hurries)
+{
+	struct world world = { .name = "long", .rate = rate, .rtt = rtt, .queue = 2 * SEC,
+		.hurries = hurries };
+	struct result r = run(&world, 45 * SEC, 15 * SEC);
+
+	check(r.used >= 0.95, "the link is not used", &r);
+	check(r.p99_ms <= 1e6 / rate * 1e3, "the queue grows", &r);
+}
+
 static void check_noise(double rate, ns rtt, ns amount)
 {
 	static const char *names[] = { [JITTER] = "jitter", [WANDER] = "wander",
@@ -463,6 +475,12 @@ int main(int argc, char **argv)
 	sweep("calm", false, false);
 	sweep("calm, many", true, false);
 	sweep("calm, in a hurry", false, true);
+	for (unsigned i = 7; i <= 9; i++) {
+		for (unsigned k = 0; k < 2; k++) {
+			check_long(rates[i], trips[k], false);
+			check_long(rates[i], trips[k], true);
+		}
+	}
 	troubles();
 	printf("%u of %u as it should be\n", checked - failed, checked);
 	return failed != 0;

@@ -171,6 +171,25 @@ static void frames_are_smaller_beside_a_hurry(void **unused)
 	path_fini(&p);
 }
 
+/* Asked of a short path, too, what its round trip is: one as long as the cap would
+ * measure itself. */
+static void a_question_is_asked_in_short_frames(void **unused)
+{
+	(void)unused;
+	path_init(&p);
+	p.phase = PATH_STEADY;
+	p.cap = 400000;
+	p.gauge.rate = p.gauge.rates[0] = 1000000000;
+	gauge_heard(&p.gauge, 400, 100 * S);
+	run_rounds(1, 400, 100 * S);
+	assert_int_equal(p.phase, PATH_ASKING);
+	assert_in_range(p.cap, 300000, 302000);
+	assert_int_equal(path_frame(&p, true), p.cap / 8);
+	p.cap = PATH_CAP_LEAST;
+	assert_int_equal(path_frame(&p, true), PATH_FRAME_LEAST);
+	path_fini(&p);
+}
+
 /* Whatever a peer does, and the clock: it is never closed with nothing in
  * flight, and never below what is acknowledged. */
 static void a_liar_harms_only_itself(void **unused)
@@ -222,6 +241,7 @@ int main(void)
 		cmocka_unit_test(a_short_path_has_little_more_than_it_holds),
 		cmocka_unit_test(frames_and_the_kernel_follow_the_rate),
 		cmocka_unit_test(frames_are_smaller_beside_a_hurry),
+		cmocka_unit_test(a_question_is_asked_in_short_frames),
 		cmocka_unit_test(a_liar_harms_only_itself),
 	};
 
