@@ -226,6 +226,17 @@ in_cache() {
 		sha256sum -c --quiet 2>/dev/null
 }
 
+# leave_whole WRAP: meson builds a folder of sources as it finds it. One that an interrupted
+# run left, or that an older checkout patched, is unpacked anew, and a broken download
+# fetched anew.
+leave_whole() {
+	from=$top/subprojects/$1.wrap
+	folder=$(sed -n 's/^directory = //p' "$from")
+	cmp -s "$top/subprojects/packagefiles/$1/meson.build" \
+		"$top/subprojects/$folder/meson.build" || rm -rf "$top/subprojects/${folder:?$from}"
+	in_cache "$1" || rm -f "$cache/$file"
+}
+
 # fetch_debian WRAP PACKAGE: from Debian's archive, or where a mirror of the wrap is
 # reachable.
 fetch_debian() {
@@ -262,6 +273,9 @@ fetch_debian() {
 fetch_sources() {
 	cache=$top/subprojects/packagecache
 	mkdir -p "$cache"
+	for wrap in boringssl boringssl-debian libuv jansson; do
+		leave_whole "$wrap"
+	done
 	boringssl=boringssl
 	step "fetching the source of BoringSSL"
 	if ! log=$(timeout 120 meson subprojects download --sourcedir "$top" boringssl 2>&1 </dev/null)

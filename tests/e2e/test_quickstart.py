@@ -1,4 +1,5 @@
 """What quickstart.sh tells after its work, with stand-ins for the work itself."""
+import hashlib
 import os
 import pathlib
 import shutil
@@ -47,13 +48,18 @@ def quickstart(tmp_path):
         path.chmod(0o755)
     (top / "LICENSE").write_text("MIT")
     for wrap in pathlib.Path(TOP, "subprojects").glob("*.wrap"):
-        (top / "subprojects" / wrap.name).write_text("source_filename = x\nsource_hash = 0\n")
+        (top / "subprojects" / wrap.name).write_text(
+            f"directory = {wrap.stem}-1\nsource_filename = {wrap.stem}.tar.gz\n"
+            f"source_hash = {hashlib.sha256(b'whole').hexdigest()}\n")
+        (top / "subprojects" / "packagefiles" / wrap.stem).mkdir(parents=True)
+        (top / "subprojects" / "packagefiles" / wrap.stem / "meson.build").write_text("new")
 
     def run(part, **env):
         path = f"{tools}:{os.environ.get('PATH', '/usr/bin:/bin')}"
         return subprocess.run(["sh", str(top / "src" / "quickstart.sh"), part], text=True,
                               env={"PATH": path, **env}, capture_output=True, timeout=limit(20))
     run.meson = tools / "meson"
+    run.subprojects = top / "subprojects"
     return run
 
 
@@ -81,3 +87,21 @@ def test_bundle_takes_the_boringssl_that_can_be_had(quickstart, offline, taken):
     told = pathlib.Path(f"{quickstart.meson}.log").read_text()
     assert f"--force-fallback-for={taken},libuv,jansson" in told
     assert ("crates.io does not answer" in done.stderr) == offline
+
+
+def test_bundle_builds_no_sources_of_another_checkout(quickstart):
+    """meson takes a folder as it is: half unpacked, or patched for what was there before."""
+    cache = quickstart.subprojects / "packagecache"
+    cache.mkdir()
+    for name, patch, text in (("boringssl", None, b"who"), ("libuv", "old", b"whole"),
+                              ("jansson", "new", b"whole")):
+        folder = quickstart.subprojects / f"{name}-1"
+        folder.mkdir()
+        (folder / "source.c").touch()
+        if patch:
+            (folder / "meson.build").write_text(patch)
+        (cache / f"{name}.tar.gz").write_bytes(text)
+    done = quickstart("bundle")
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in quickstart.subprojects.glob("*-1")) == ["jansson-1"]
+    assert sorted(p.name for p in cache.iterdir()) == ["jansson.tar.gz", "libuv.tar.gz"]
