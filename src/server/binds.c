@@ -55,14 +55,14 @@ static void refuse(struct agent *a, uint32_t id, enum code code)
 /* Who is refused should know by which limit. */
 static void refuse_full(struct agent *a, uint32_t id)
 {
-	const struct house *house = a->hub->house;
+	unsigned n = a->hub->house->members_max;
 	char why[96];
 
 	if (a->is_member)
 		snprintf(why, sizeof why, "limit reached: %u tunnels of one client", EXPOSES_MAX);
 	else
-		snprintf(why, sizeof why, "limit reached: %u clients have tunnels (--max-sessions)",
-			house->members_max);
+		snprintf(why, sizeof why, "limit reached: %u client%s tunnels (--max-sessions)", n,
+			n == 1 ? " has" : "s have");
 	refuse_for(a, id, CODE_LIMIT, why);
 }
 

@@ -2,6 +2,8 @@
 import re
 import struct
 
+import pytest
+
 from kit import wire
 from kit.origin import echo
 from kit.stream import RST, connect, ending, read_exactly
@@ -18,16 +20,17 @@ def works(port):
         assert read_exactly(s, 5) == b"hello"
 
 
-def test_sessions_with_tunnels_are_capped(rig, serve):
+@pytest.mark.parametrize("names, have", [("a", "1 client has"), ("ab", "2 clients have")])
+def test_sessions_with_tunnels_are_capped(rig, serve, names, have):
     """The one too many is told so, the others go on, and there is room when one leaves."""
-    server = rig.server(max_sessions=2)
+    server = rig.server(max_sessions=len(names))
     service = serve(echo)
-    clients = [rig.client(server, str(service), name=f"{n}:1", state=str(n)) for n in "ab"]
+    clients = [rig.client(server, str(service), name=f"{n}:1", state=str(n)) for n in names]
     third = rig.client(server, str(service), name="c:1", state="c", wait=False)
     assert third.wait_exit(20) == 7
-    assert re.search(r"refuses the tunnel: limit reached: 2 clients have tunnels "
+    assert re.search(f"refuses the tunnel: limit reached: {have} tunnels "
                      r"\(--max-sessions\)\n.*another client must leave", third.err.text)
-    server.wait_err(r"refused 1 session, .*: 2 have tunnels \(--max-sessions\)")
+    server.wait_err(rf"refused 1 session, .*: {len(names)} have tunnels \(--max-sessions\)")
     for client in clients:
         works(client.port)
     assert clients[0].stop() == 0
