@@ -223,7 +223,7 @@ in_cache() {
 	file=$(sed -n 's/^source_filename = //p' "$top/subprojects/$1.wrap")
 	hash=$(sed -n 's/^source_hash = //p' "$top/subprojects/$1.wrap")
 	[ -f "$cache/$file" ] && printf '%s  %s\n' "$hash" "$cache/$file" |
-		sha256sum -c --quiet 2>/dev/null
+		sha256sum -c --status 2>/dev/null
 }
 
 # leave_whole WRAP: meson builds a folder of sources as it finds it. One that an interrupted

@@ -103,5 +103,6 @@ def test_bundle_builds_no_sources_of_another_checkout(quickstart):
         (cache / f"{name}.tar.gz").write_bytes(text)
     done = quickstart("bundle")
     assert done.returncode == 0, done.stderr
+    assert "FAILED" not in done.stdout
     assert sorted(p.name for p in quickstart.subprojects.glob("*-1")) == ["jansson-1"]
     assert sorted(p.name for p in cache.iterdir()) == ["jansson.tar.gz", "libuv.tar.gz"]
