@@ -1,9 +1,11 @@
 """The instruments themselves: a broken path must be seen to be broken."""
+import errno
 import socket
 import threading
 
 import pytest
 
+from kit import until
 from kit.origin import Origin, echo, sink, source
 from kit.relay import Relay
 from kit.stream import (FIN, MIB, RST, Checker, connect, counters, receive, reset,
@@ -50,6 +52,29 @@ def test_swapped_pieces_and_foreign_bytes_are_told_apart():
     other = counters(7, 8000, 1000)
     assert "of stream 0x7" in check(data[:8000] + other + data[9000:]).fault
     assert "garbage" in check(data[:8000] + bytes(1000) + data[9000:]).fault
+
+
+def test_what_came_before_a_reset_within_connect_is_read(monkeypatch):
+    """connect() is told of a reset if its thread had to wait meanwhile."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def late(sock, address):
+            limited = sock.gettimeout()
+            sock.setblocking(False)
+            sock.connect_ex(address)
+            sock.settimeout(limited)
+            peer, _ = listener.accept()
+            peer.sendall(counters(SEED, 0, 5000))
+            reset(peer)
+            until(lambda: sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), what="a reset")
+            raise ConnectionResetError(errno.ECONNRESET, "as connect() says it")
+
+        monkeypatch.setattr(socket.socket, "connect", late)
+        with connect(*listener.getsockname()) as s:
+            checker = Checker(SEED)
+            assert receive(s, checker) == RST
+            assert (checker.fault, checker.count) == (None, 5000)
+            with pytest.raises(ConnectionResetError):
+                s.sendall(b"x")
 
 
 def visit(relay, act):

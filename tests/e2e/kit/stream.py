@@ -123,12 +123,19 @@ def flushed(sock, seconds=10):
 
 
 class WasReset(socket.socket):
-    """One that was reset before connect() was through: whatever is done first says so."""
+    """One that was reset before connect() was through: what came before can be read, then
+    whatever is done says so."""
 
     def refuse(self, *_, **__):
         raise ConnectionResetError(errno.ECONNRESET, "reset while connecting")
 
-    recv = recv_into = send = sendall = shutdown = refuse
+    send = sendall = shutdown = refuse
+
+    def recv(self, *args):
+        return super().recv(*args) or self.refuse()
+
+    def recv_into(self, *args):
+        return super().recv_into(*args) or self.refuse()
 
 
 def connect(host, port, seconds=30, receive_buffer=None):
