@@ -175,17 +175,12 @@ void failure_of_bind(struct failure *f, const struct client_config *c, const str
 		set(f, RETRY_PORT, 7, "no free public port in %s", text);
 		hint(f, "server: --end-port N");
 		break;
-	case CODE_FORBIDDEN:
-	case CODE_INTERNAL:
-		set(f, RETRY_PORT, 7, "%s refuses the tunnel: %s", c->server_host, text);
-		hint(f, "the server's log says more");
-		break;
-	case CODE_LIMIT:
-		set(f, RETRY_PORT, 7, "%s refuses the tunnel: %s", c->server_host, text);
-		hint(f, "another client must leave, or the server allow more");
-		break;
 	default:
 		set(f, RETRY_PORT, 7, "%s refuses the tunnel: %s", c->server_host, text);
+		if (err->code == CODE_LIMIT)
+			hint(f, "another client must leave, or the server allow more");
+		else if (err->code == CODE_FORBIDDEN || err->code == CODE_INTERNAL)
+			hint(f, "the server's log says more");
 	}
 	f->retry_ms = err->retry_ms;
 }
