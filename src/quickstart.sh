@@ -218,10 +218,15 @@ install_all() {
 	END
 }
 
-# in_cache WRAP: its source lies where meson takes it from.
+# wrap_says WRAP KEY
+wrap_says() {
+	sed -n "s/^$2 = //p" "$top/subprojects/$1.wrap"
+}
+
+# in_cache WRAP: its source lies where meson takes it from. Sets file.
 in_cache() {
-	file=$(sed -n 's/^source_filename = //p' "$top/subprojects/$1.wrap")
-	hash=$(sed -n 's/^source_hash = //p' "$top/subprojects/$1.wrap")
+	file=$(wrap_says "$1" source_filename)
+	hash=$(wrap_says "$1" source_hash)
 	[ -f "$cache/$file" ] && printf '%s  %s\n' "$hash" "$cache/$file" |
 		sha256sum -c --status 2>/dev/null
 }
@@ -230,10 +235,9 @@ in_cache() {
 # run left, or that an older checkout patched, is unpacked anew, and a broken download
 # fetched anew.
 leave_whole() {
-	from=$top/subprojects/$1.wrap
-	folder=$(sed -n 's/^directory = //p' "$from")
+	folder=$(wrap_says "$1" directory)
 	cmp -s "$top/subprojects/packagefiles/$1/meson.build" \
-		"$top/subprojects/$folder/meson.build" || rm -rf "$top/subprojects/${folder:?$from}"
+		"$top/subprojects/$folder/meson.build" || rm -rf "$top/subprojects/${folder:?$1.wrap}"
 	in_cache "$1" || rm -f "$cache/$file"
 }
 
@@ -293,7 +297,7 @@ fetch_sources() {
 licenses() {
 	mkdir "$1"
 	for wrap in $boringssl libuv jansson; do
-		from=$top/subprojects/$(sed -n 's/^directory = //p' "$top/subprojects/$wrap.wrap")
+		from=$top/subprojects/$(wrap_says "$wrap" directory)
 		for text in "$from/deps/boringssl/LICENSE" "$from/src/LICENSE" "$from/LICENSE"; do
 			[ -f "$text" ] || continue
 			cp "$text" "$1/$wrap"
